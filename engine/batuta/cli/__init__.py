@@ -1,0 +1,1 @@
+"""Flags, prompts and rendering. No decisions."""

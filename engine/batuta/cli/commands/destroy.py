@@ -1,0 +1,36 @@
+"""`batuta destroy`: plans the deletion of a dataset that batuta made, and asks."""
+
+import click
+
+from batuta.cli import flow
+from batuta.cli.app import App, pass_app
+from batuta.cli.options import loss_option, workspace_options
+
+
+@click.command("destroy")
+@click.argument("datasets", nargs=-1, required=True, metavar="DATASET...")
+@workspace_options
+@loss_option
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@pass_app
+def command(
+    app: App, datasets: tuple[str, ...], allow_data_loss: tuple[str, ...], yes: bool
+) -> int:
+    """Delete the data of DATASET, after showing every file it has and asking.
+
+    Only what batuta made or imported is ever deleted, and never what is protected.
+
+    \b
+    Example:
+        batuta destroy orders
+    """
+    from batuta.runtime.planning import PlanRequest
+
+    words = f"batuta destroy {' '.join(datasets)}"
+    engine = app.open()
+    names = tuple(name.removeprefix("Dataset/") for name in datasets)
+    request = PlanRequest(destroy=names, select=names, allow_data_loss=allow_data_loss)
+    # Naming a dataset here is the consent to lose its data; the question is still asked.
+    consent = flow.Consent(command=words, yes=yes, allow_data_loss=(*allow_data_loss, *names))
+    run = flow.Run(resume=words)
+    return flow.plan_and_apply(app, engine, request, consent, run)

@@ -1,0 +1,35 @@
+"""`batuta import PATH`: takes files that are there already under batuta's log, by hashing them."""
+
+import click
+
+from batuta.cli import flow, refusals
+from batuta.cli.app import App, pass_app
+from batuta.cli.exit import Exit
+from batuta.cli.options import workspace_options
+from batuta.cli.views import tables
+
+
+@click.command("import")
+@click.argument("path")
+@workspace_options
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@pass_app
+def command(app: App, path: str, yes: bool) -> int:
+    """Adopt the files at PATH as a dataset: hash them and write version 0 of its log.
+
+    The files stay as they are. What was imported is never deleted by batuta.
+
+    \b
+    Example:
+        batuta import ./out/orders/
+    """
+    if not yes and not app.can_ask:
+        return flow.refuse(app, refusals.nobody_to_ask(f"batuta import {path}"))
+    engine = app.open()
+    app.out.write(tables.adoption(app.out.page, path, engine.import_dataset(path, write=False)))
+    if not yes and not app.agrees([], "Adopt these files?"):
+        app.err.say("Nothing was imported.")
+        return Exit.CANCELLED
+    engine.import_dataset(path, write=True)
+    app.out.say(f"{path} is a dataset now; its log begins at version 0.")
+    return Exit.OK

@@ -1,0 +1,41 @@
+"""`batuta validate`: all manifests, read and checked; no platform is contacted."""
+
+import click
+
+from batuta.cli.app import App, pass_app
+from batuta.cli.exit import of_diagnostics
+from batuta.cli.options import workspace_options
+from batuta.cli.views import diagnostics, figures
+
+
+@click.command("validate")
+@workspace_options
+@click.option(
+    "--format",
+    "as_format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="How to print what was found.",
+)
+@pass_app
+def command(app: App, as_format: str) -> int:
+    """Check all manifests and show everything that is wrong with them, in one run.
+
+    \b
+    Example:
+        batuta validate --env prod
+    """
+    engine = app.open(connect=False)
+    found = engine.validate()
+    if as_format == "json":
+        app.out.verbatim(diagnostics.document(found.diagnostics) + "\n")
+        return of_diagnostics(found.diagnostics)
+    app.out.write(diagnostics.view(app.out.page, found.diagnostics, app.source))
+    code = of_diagnostics(found.diagnostics)
+    if code == 0 and found.desired is not None:
+        datasets = figures.counted(len(found.desired.datasets), "dataset")
+        app.out.say(f"{figures.counted(found.files, 'file')} valid, {datasets}")
+    for each in found.unchecked:
+        app.out.say(f"not checked: {each}")
+    return code

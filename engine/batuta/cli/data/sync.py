@@ -1,0 +1,100 @@
+"""`batuta data sync`: a one-dataset manifest, planned and applied.
+
+No transfer logic lives here. The command builds the manifest that the user could have written
+and hands it to the same two calls as `batuta plan` and `batuta apply`.
+"""
+
+import shlex
+from typing import TYPE_CHECKING
+
+import click
+
+from batuta.cli import flow
+from batuta.cli.app import App, pass_app
+from batuta.cli.exit import of_plan
+from batuta.cli.options import drift_option, loss_option, workspace_options
+from batuta.cli.views import questions
+
+if TYPE_CHECKING:
+    from batuta.model.resource import DriftPolicy
+    from batuta.runtime.engine import Engine
+
+
+@click.command("sync")
+@click.argument("source")
+@click.argument("destination")
+@workspace_options
+@click.option(
+    "--format",
+    "as_format",
+    type=click.Choice(["ald", "parquet", "arrow", "files"]),
+    help="Write this format. Default: ald for tables, files (byte for byte) for the rest.",
+)
+@click.option("--dry-run", is_flag=True, help="Show the plan and its cost; change nothing.")
+@click.option("--print-manifest", is_flag=True, help="Print the manifest behind this and stop.")
+@click.option("--yes", is_flag=True, help="Agree to the cost. Data loss has to be allowed as well.")
+@loss_option
+@drift_option
+@pass_app
+def command(
+    app: App,
+    source: str,
+    destination: str,
+    as_format: str | None,
+    dry_run: bool,
+    print_manifest: bool,
+    yes: bool,
+    allow_data_loss: tuple[str, ...],
+    on_drift: "DriftPolicy | None",
+) -> int:
+    """Bring what is at SOURCE to DESTINATION, going on where an interrupted run stopped.
+
+    Asks only where money, data or a drifted schema is at stake; without a terminal each of
+    these stops it. It needs no workspace.
+
+    \b
+    Example:
+        batuta data sync delta+data/orders ./local/orders/
+        batuta data sync s3://bucket/dataset/ ./local/data/ --dry-run
+    """
+    from batuta.manifest.shorthand import command_document, documents_text
+    from batuta.runtime.planning import PlanRequest
+
+    try:
+        document = command_document(source, destination, format=as_format)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="DESTINATION") from error
+    text = documents_text(document)
+    app.single = destination
+    engine = app.open(connect=False)
+    if print_manifest:
+        app.out.verbatim(_whole_manifest(engine, text))
+        return 0
+    dataset = engine.loader.single(text)
+    words = _words(source, destination, as_format)
+    request = PlanRequest(single=dataset, on_drift=on_drift, allow_data_loss=allow_data_loss)
+    if dry_run:
+        envelope = flow.make(app, engine, request)
+        flow.show(app, envelope, words)
+        if not app.can_ask or not envelope.plan.has_changes:
+            return of_plan(envelope.plan)
+        question = questions.cost(app.err.page, envelope.plan)
+        if not app.agrees(question, "   Proceed with sync?"):
+            return of_plan(envelope.plan)
+    consent = flow.Consent(
+        command=words, yes=yes or dry_run, allow_data_loss=allow_data_loss, asks_always=False
+    )
+    return flow.plan_and_apply(app, engine, request, consent, flow.Run(resume=words))
+
+
+def _words(source: str, destination: str, as_format: str | None) -> str:
+    words = ["batuta", "data", "sync", source, destination]
+    return shlex.join([*words, *(["--format", as_format] if as_format else [])])
+
+
+def _whole_manifest(engine: "Engine", text: str) -> str:
+    """Return the document with the Platforms that the vendor's defaults stand in for."""
+    from batuta.manifest.shorthand import documents_text, platform_document
+
+    implicit = [p for p in engine.loader.platforms(text) if p.implicit and p.type != "local"]
+    return "---\n".join([*(documents_text(platform_document(p)) for p in implicit), text])

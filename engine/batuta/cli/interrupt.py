@@ -1,0 +1,37 @@
+"""Ctrl-C and SIGTERM: the first asks for a clean stop, the second ends the command."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from batuta.cli.views.screen import Screen
+
+
+def end_on_sigterm() -> None:
+    """Make SIGTERM end a command as Ctrl-C does, so that cleaning up runs. Main thread only."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+@contextmanager
+def clean_stop(screen: Screen) -> Iterator[threading.Event]:
+    """Give an event that the first signal sets; a second signal raises KeyboardInterrupt."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            signal.default_int_handler(number, frame)
+        stop.set()
+        screen.say("stopping: finishing the chunks under way; once more ends it at once")
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,224 @@
+"""A plan on the screen, in the order a reader needs it.
+
+Header, verdict, what stops the line, changes by dataset with the worst first, drift that does
+not matter here in one line, and the exact next command.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from batuta.cli.views import changes, diagnostics, figures
+from batuta.cli.views.diagnostics import SourceText, no_source
+from batuta.cli.views.page import BOLD, DIM, RED, Line, Page, Span, line, prose, strong
+from batuta.cli.views.tally import (
+    costs,
+    errors_of,
+    is_change,
+    is_quiet_drift,
+    loses_data,
+    remarks_of,
+    tally,
+    weakens_guard,
+    worst_first,
+)
+from batuta.model.plan import Action, Blocked, Envelope, Plan
+
+FULL_ENTRIES = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanView:
+    """What the reader asked to see.
+
+    `next_command` applies the plan; None where the command at hand goes on to do that. `saved`
+    says that it applies this very plan, instead of planning again first.
+    """
+
+    next_command: str | None = "batuta apply"
+    saved: bool = False
+    show_drift: bool = False
+    timings: bool = False
+    source: SourceText = no_source
+
+
+def view(page: Page, envelope: Envelope, wanted: PlanView) -> list[Line]:
+    """Return the whole plan; one line where there is nothing to do and nothing to say."""
+    plan = envelope.plan
+    drift = quiet_drift(page, plan, show=wanted.show_drift)
+    timings = _timings(envelope) if wanted.timings else []
+    remarks = diagnostics.view(page, remarks_of(plan), wanted.source)
+    if not plan.has_changes and not plan.is_blocked and not errors_of(plan):
+        return _blocks(remarks, no_changes(page, plan), drift, timings)
+    free = dict(envelope.free_bytes)
+    return _blocks(
+        [*header(page, envelope), *strong(prose(page, verdict(page, plan)))],
+        stop(page, plan, wanted.source),
+        change_list(page, plan, free),
+        remarks,
+        drift,
+        timings,
+        footer(page, plan, wanted),
+    )
+
+
+def _blocks(*blocks: Sequence[Line]) -> list[Line]:
+    """Join the blocks that say something, an empty line between two."""
+    lines: list[Line] = []
+    for block in blocks:
+        if block:
+            lines += ([()] if lines else []) + list(block)
+    return lines
+
+
+def header(page: Page, envelope: Envelope) -> list[Line]:
+    """Return which workspace and plan this is, and what was read for it."""
+    plan = envelope.plan
+    environment = f", environment {plan.environment}" if plan.environment else ""
+    return [
+        line(Span(f"workspace {plan.workspace}{environment}", BOLD)),
+        *prose(
+            page,
+            f"plan {envelope.digest[:16]}, made {envelope.created_at}, "
+            f"state revision {envelope.state_serial}",
+        ),
+    ]
+
+
+def read_from(plan: Plan) -> str:
+    """Return which platforms were read; says so where none was."""
+    if plan.read:
+        return f"read: {', '.join(plan.read)}"
+    return "no platform was read (--refresh=none): this is what was last recorded"
+
+
+def no_changes(page: Page, plan: Plan) -> list[Line]:
+    """Return the one line of a plan without changes."""
+    found = tally(plan)
+    if not plan.actions and not plan.partial:
+        return [line("No changes: no dataset is declared")]
+    parts = [f"No changes: {figures.counted(found.unchanged, 'dataset')} as wanted"]
+    if found.adopted:
+        parts.append(f"{found.adopted:,} taken into the state from the log")
+    if plan.partial:
+        parts.append(f"{plan.not_selected:,} not selected")
+    return prose(page, f" {page.glyphs.dot} ".join([*parts, read_from(plan)]))
+
+
+def verdict(page: Page, plan: Plan) -> str:
+    """Return counts, volume, cost and what was read, in one line."""
+    found = tally(plan)
+    parts = [
+        ", ".join(
+            [
+                *(f"{number:,} to {name}" for name, number in found.counts),
+                f"{found.unchanged:,} unchanged",
+                *([f"{found.blocked:,} blocked"] if found.blocked else []),
+                *([f"{found.drifted:,} drifted"] if found.drifted else []),
+                *([f"{plan.not_selected:,} not selected"] if plan.partial else []),
+            ]
+        )
+    ]
+    moving = [a for a in plan.actions if is_change(a)]
+    parts.append(f"reads {figures.size(page, sum(a.volume.read_bytes for a in moving))}")
+    parts.append(f"cost: {figures.total_cost(costs(plan))}")
+    parts.append(read_from(plan))
+    return f" {page.glyphs.dot} ".join(parts)
+
+
+def stop(page: Page, plan: Plan, source: SourceText) -> list[Line]:
+    """Return what stops the line or must be agreed to, each with its place and the way on."""
+    errors = errors_of(plan)
+    blocked = [a for a in worst_first(plan.actions) if isinstance(a, Blocked)]
+    agreed = [a for a in worst_first(plan.actions) if is_change(a) and needs_eyes(a)]
+    if not (errors or blocked or agreed):
+        return []
+    number = len(errors) + len(blocked) + len(agreed)
+    lines = [line(Span(f"STOP: {figures.counted(number, 'item')} to settle first", RED))]
+    for diagnostic in diagnostics.arranged(errors):
+        lines += [(), *diagnostics.one(page, diagnostic, source, indent=2)]
+    for halted in blocked:
+        lines += [(), *blocked_entry(page, halted, source)]
+    for action in agreed:
+        lines += [(), *consent_entry(page, action)]
+    return lines
+
+
+def needs_eyes(action: Action) -> bool:
+    """True where an action loses data or changes who may see it."""
+    return loses_data(action) or any(weakens_guard(c) for c in action.changes)
+
+
+def blocked_entry(page: Page, action: Blocked, source: SourceText) -> list[Line]:
+    """Return a blocked dataset: why, the way out, and what differs."""
+    lines, owner = [changes.heading(page, action)], action.target.resource
+    for diagnostic in diagnostics.arranged(action.diagnostics):
+        lines += diagnostics.one(page, diagnostic, source, indent=4, owner=owner)
+    return lines + changes.differences(page, action.changes, indent=6)
+
+
+def consent_entry(page: Page, action: Action) -> list[Line]:
+    """Return an action that somebody must agree to, with the flag or the field it is about."""
+    name = action.target.resource
+    lines = [changes.heading(page, action)]
+    if loses_data(action):
+        lines += prose(
+            page, "rows, columns, precision or history are lost when this runs.", indent=6
+        )
+        lines += prose(page, "to allow it, add", indent=6)
+        lines.append(line(" " * 10, Span(f"--allow-data-loss '{name}'", BOLD)))
+    guarded = [c for c in action.changes if weakens_guard(c)]
+    return lines + changes.differences(page, guarded, indent=6)
+
+
+def change_list(page: Page, plan: Plan, free: dict[str, int]) -> list[Line]:
+    """Return the changes, worst first; a very long list ends in one line for each."""
+    changing = worst_first(a for a in plan.actions if is_change(a))
+    full = changing if page.exact else changing[:FULL_ENTRIES]
+    lines: list[Line] = [line(Span("Changes, worst first", BOLD)), ()] if changing else []
+    for action in full:
+        lines += [*changes.entry(page, action, free.get(action.target.destination)), ()]
+    rest = changing[len(full) :]
+    if rest:
+        lines += [line(f"{len(rest):,} more, one line each (--exact shows them in full):")]
+        return lines + [changes.short(page, action) for action in rest]
+    return lines[:-1]
+
+
+def quiet_drift(page: Page, plan: Plan, *, show: bool) -> list[Line]:
+    """Return the drift that this plan leaves alone: counted, or listed on request."""
+    drifted = [a for a in plan.actions if is_quiet_drift(a)]
+    if not drifted:
+        return []
+    verb = "differs" if len(drifted) == 1 else "differ"
+    said = f"{figures.counted(len(drifted), 'dataset')} {verb} without effect on this plan"
+    if not show:
+        return prose(page, f"{said} (--show-drift lists them)")
+    lines = [line(f"{said}:")]
+    for action in drifted:
+        lines += [changes.heading(page, action)]
+        lines += changes.differences(page, action.changes, indent=6)
+    return lines
+
+
+def _timings(envelope: Envelope) -> list[Line]:
+    spent = "  ".join(f"{name} {ms:,} ms" for name, ms in envelope.timings_ms)
+    return [line(Span(f"time: {spent}", DIM))] if spent else []
+
+
+def footer(page: Page, plan: Plan, wanted: PlanView) -> list[Line]:
+    """Return the command that applies this plan, and what cannot be undone afterwards."""
+    if not plan.has_changes:
+        return [line("Nothing can be applied until what stops the line is settled.")]
+    losing = [a for a in worst_first(plan.actions) if loses_data(a)]
+    lines: list[Line] = []
+    if losing:
+        names = ", ".join(f"{a.kind} of {a.target.resource}" for a in losing[:5])
+        more = f" and {len(losing) - 5:,} more" if len(losing) > 5 else ""
+        lines += prose(page, f"{names}{more}", label="Cannot be undone: ", style=RED)
+    if wanted.next_command is None:
+        return lines
+    what = "To apply the rest of this plan" if plan.is_blocked else "To apply exactly this plan"
+    if not wanted.saved:
+        what = "To plan again and apply" + (" the rest" if plan.is_blocked else "")
+    flags = "".join(f" --allow-data-loss '{a.target.resource}'" for a in losing)
+    return [*lines, line(f"{what}:"), (), line("    ", Span(wanted.next_command + flags, BOLD))]

@@ -1,0 +1,109 @@
+"""The end of a run: what is done, what failed, what was skipped because of what, and how to go on."""
+
+from collections.abc import Iterable
+
+from batuta.cli.views import diagnostics, figures
+from batuta.cli.views.diagnostics import SourceText, no_source
+from batuta.cli.views.page import (
+    BOLD,
+    GREEN,
+    RED,
+    YELLOW,
+    Line,
+    Page,
+    Span,
+    line,
+    prose,
+    strong,
+    table,
+)
+from batuta.model.event import ActionFinished, ActionStatus, RunReport
+
+LISTED_DONE = 50
+
+_TITLES: tuple[tuple[ActionStatus, str, str], ...] = (
+    ("done", "done", GREEN),
+    ("failed", "failed", RED),
+    ("skipped", "skipped", YELLOW),
+    ("cancelled", "cancelled", YELLOW),
+    ("not-started", "not started", YELLOW),
+)
+
+
+def view(
+    page: Page, report: RunReport, *, resume: str, source: SourceText = no_source
+) -> list[Line]:
+    """Return the report; `resume` is the command that takes up what is left."""
+    lines = strong(prose(page, verdict(page, report)))
+    for status, title, style in _TITLES:
+        outcomes = [o for o in acted(report.outcomes) if o.status == status]
+        if outcomes:
+            lines += [(), line(Span(f"{title}: {len(outcomes):,}", style))]
+            lines += _group(page, outcomes, source)
+    if report.status != "done":
+        lines += [
+            (),
+            line("What is done stays done. To resume:"),
+            (),
+            line("    ", Span(resume, BOLD)),
+        ]
+    return lines
+
+
+def verdict(page: Page, report: RunReport) -> str:
+    """Return one line: the status, the counts, bytes and time."""
+    acting = acted(report.outcomes)
+    done = sum(1 for o in acting if o.status == "done")
+    parts = [
+        f"apply {report.status}: {done:,} of {figures.counted(len(acting), 'action')} done",
+        f"{figures.size(page, report.bytes_read)} read",
+        figures.seconds(report.seconds),
+        f"run {report.run}",
+    ]
+    # An action that moved nothing ran in no worker, so it says nothing on enforcement.
+    moved = [o for o in report.outcomes if o.status == "done" and o.bytes_read]
+    open_ways = sum(1 for o in moved if not o.enforced)
+    if open_ways:
+        parts.append(f"egress enforced: false for {open_ways:,} of {len(moved):,}")
+    return f" {page.glyphs.dot} ".join(parts)
+
+
+def acted(outcomes: Iterable[ActionFinished]) -> list[ActionFinished]:
+    """Return the outcomes of actions that had something to do."""
+    return [o for o in outcomes if o.action != "no-op" or o.status != "done"]
+
+
+def _group(page: Page, outcomes: list[ActionFinished], source: SourceText) -> list[Line]:
+    first = outcomes[0].status
+    if first == "done":
+        shown = outcomes if page.exact else outcomes[:LISTED_DONE]
+        lines = table(
+            page, ("dataset", "action", "result"), [_done(page, o) for o in shown], indent=2
+        )
+        rest = len(outcomes) - len(shown)
+        return [*lines, line(f"  and {rest:,} more")] if rest else lines
+    lines = []
+    for outcome in outcomes:
+        because = f", because of {outcome.because_of}" if outcome.because_of else ""
+        lines.append(line("  ", Span(outcome.address, BOLD), f"  {outcome.action}{because}"))
+        for diagnostic in outcome.diagnostics:
+            lines += diagnostics.one(page, diagnostic, source, indent=4)
+    return lines
+
+
+def _done(page: Page, outcome: ActionFinished) -> tuple[str, str, str]:
+    return outcome.address, outcome.action, result(page, outcome)
+
+
+def result(page: Page, outcome: ActionFinished) -> str:
+    """Return what one finished action brought, as `1,000 rows, 3 files, 1.2 MiB read`."""
+    parts = []
+    if outcome.rows is not None:
+        parts.append(figures.rows(page, outcome.rows))
+    if outcome.files:
+        parts.append(figures.counted(outcome.files, "file"))
+    if outcome.bytes_read:
+        parts.append(f"{figures.size(page, outcome.bytes_read)} read")
+    if outcome.head is not None:
+        parts.append(f"log version {outcome.head.version}")
+    return ", ".join(parts) or "nothing to move"

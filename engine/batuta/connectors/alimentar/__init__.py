@@ -1,0 +1,21 @@
+"""The Alimentar dataset: parts in a folder, and a log of commits that says which are current.
+
+It works over the `Files` port, so it has no address scheme and no vendor library of its own:
+a local folder and a prefix of an object store are the same to it.
+"""
+
+from typing import TYPE_CHECKING
+
+from batuta.model.connector import Connector, Files
+
+if TYPE_CHECKING:
+    from batuta.model.dataset import DatasetStore
+
+
+def _dataset(files: Files) -> "DatasetStore":
+    from batuta.connectors.alimentar.store import AlimentarStore
+
+    return AlimentarStore(files)
+
+
+CONNECTOR = Connector(name="alimentar", schemes=(), platform_type="alimentar", dataset=_dataset)

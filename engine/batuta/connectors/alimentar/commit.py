@@ -1,0 +1,235 @@
+"""One commit: files first, then the entry that names them, then history.
+
+The order, and what a crash after each step leaves:
+
+1. the intent is written: nothing has changed;
+2. old contents of replaced keys go to history: readers of the log find them there;
+3. new files are published: files that no entry names, listed in the intent;
+4. the entry is created, exclusively: the new snapshot is there, whole;
+5. superseded parts go to history, the intent goes: order, and nothing else.
+
+Up to 4 `recover` takes all of it back, from 4 on it finishes it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from batuta.connectors.alimentar.entry import Intent
+from batuta.connectors.alimentar.faults import fault, refusal
+from batuta.connectors.alimentar.fold import Fold, Logged, fold
+from batuta.connectors.alimentar.intents import (
+    all_intents,
+    intent_of,
+    is_mine,
+    is_same,
+    is_standing,
+    work_name,
+    write_intent,
+)
+from batuta.connectors.alimentar.log import Log, append, next_place, open_log, write_checkpoint
+from batuta.connectors.alimentar.names import check_keys, entry_name, is_part_name
+from batuta.connectors.alimentar.place import by_path, many_in_history, size_of
+from batuta.connectors.alimentar.settle import retire, set_aside, undo
+from batuta.model.connector import Files
+from batuta.model.diagnostic import BatutaError, CommitConflict
+from batuta.model.log import Head, LogEntry
+
+Staged = Sequence[tuple[str, str]]
+
+# Below this many uploaded parts each is asked for; above it one listing is cheaper.
+_FEW = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """A commit that is announced: its entry, and the intent at `path` unless no file moves."""
+
+    log: Log | None
+    entry: LogEntry
+    intent: Intent | None
+    path: str = ""
+
+
+def commit(
+    files: Files, log: Log | None, draft: LogEntry, base: Head | None, staged: Staged = ()
+) -> Log:
+    """Publish `staged` and commit `draft` on top of `base`; return the log with it.
+
+    `log` is the log as it was opened. Version and parent of the draft are filled in, and paths
+    that it adds anew are counted among its `removed`. `staged` pairs (local file, path);
+    added parts that are not in it are taken out of history, or lie in place already.
+
+    Raises:
+        CommitConflict: LOG106, LOG107 or LOG108: another run was first; nothing is visible.
+        BatutaError: LOG111, LOG112, LOG113: names that cannot be used, all of them.
+        ConnectorError: LOG109, LOG121: the draft names what is not there.
+    """
+    pending = announce(files, log, draft, base, staged)
+    if pending.intent is not None:
+        moving = {part.path for part in pending.intent.added}
+        files.publish([pair for pair in staged if pair[1] in moving])
+    return conclude(files, pending)
+
+
+def announce(
+    files: Files, log: Log | None, draft: LogEntry, base: Head | None, staged: Staged = ()
+) -> Pending:
+    """Do all of a commit that comes before publishing; uploads start after it.
+
+    Doing it again for the same draft takes up the same intent.
+
+    Raises:
+        BatutaError: as `commit`.
+    """
+    if (log.head if log else None) != base:
+        now = f"version {log.head.version}" if log else "no log"
+        was = f"version {base.version}" if base else "no log"
+        detail = f"{files.location} has {now} now; this commit was made for {was}."
+        raise CommitConflict(fault("LOG106", detail))
+    before = log.folded if log else Fold()
+    entry = _placed(draft, before, base)
+    fold(before, (Logged(Head(entry.version, ""), entry),))
+    paths = {path for _, path in staged}
+    revived = _in_history_only(files, entry, before, paths)
+    intent = intent_of(entry, before.parts, work=work_name(entry, staged), revived=revived)
+    if intent is None:
+        return Pending(log=log, entry=entry, intent=None)
+    if log is None:
+        files.prepare()
+    path, earlier = next(
+        ((p, i) for p, i in all_intents(files).items() if is_mine(i, intent)), ("", None)
+    )
+    if earlier is not None:
+        # A try of the same work died, or announced itself: it knows what was in history.
+        intent = earlier
+    else:
+        _check_in_place(files, intent, paths)
+        _check_names(files, intent, before, paths)
+        path = write_intent(files, intent)
+    pending = Pending(log=log, entry=entry, intent=intent, path=path)
+    if size_of(files, entry_name(entry.version)) is not None:
+        give_up(files, pending)
+        detail = f"{files.location}: version {entry.version} is another run's."
+        raise CommitConflict(fault("LOG106", detail))
+    set_aside(files, intent)
+    return pending
+
+
+def conclude(files: Files, pending: Pending) -> Log:
+    """Do all of a commit that comes after publishing.
+
+    Raises:
+        CommitConflict: LOG106: another run has the version; LOG108: another run has cleaned
+            up after this one. What was published is taken back.
+    """
+    intent = pending.intent
+    log = write_checkpoint(files, pending.log) if pending.log else None
+    if intent is None:
+        return write_checkpoint(files, append(files, log, pending.entry))
+    try:
+        if not is_standing(files, pending.path, intent):
+            detail = f"{files.location}: {pending.path} was removed before the commit."
+            raise CommitConflict(fault("LOG108", detail))
+        committed = append(files, log, pending.entry)
+    except CommitConflict:
+        give_up(files, pending)
+        raise
+    committed = write_checkpoint(files, committed)
+    retire(files, intent.superseded)
+    files.delete([pending.path])
+    return committed
+
+
+def give_up(files: Files, pending: Pending) -> None:
+    """Take back what an announced commit published; the head that is there now stays whole."""
+    if pending.intent is None:
+        return
+    log = open_log(files)
+    others = spared_paths(all_intents(files), without=pending.path)
+    undo(files, log.folded.parts if log else {}, pending.intent, others)
+    if is_standing(files, pending.path, pending.intent):
+        files.delete([pending.path])
+
+
+def spared_paths(intents: dict[str, Intent], *, without: str = "") -> frozenset[str]:
+    """Return the paths that these intents, one aside, are about."""
+    return frozenset(
+        part.path
+        for path, intent in intents.items()
+        if path != without
+        for part in (*intent.added, *intent.removed)
+    )
+
+
+def _placed(draft: LogEntry, before: Fold, base: Head | None) -> LogEntry:
+    version, parent = next_place(base)
+    removed = dict.fromkeys(draft.removed)
+    removed.update(dict.fromkeys(p.path for p in draft.added if p.path in before.parts))
+    return replace(draft, version=version, parent=parent, removed=tuple(removed))
+
+
+def _in_history_only(
+    files: Files, entry: LogEntry, before: Fold, staged: set[str]
+) -> tuple[str, ...]:
+    wanted = [
+        part
+        for part in entry.added
+        if part.path not in staged and not is_same(before.parts.get(part.path), part)
+    ]
+    kept = many_in_history(files, wanted)
+    return tuple(part.path for part in wanted if part.path in kept)
+
+
+def _check_in_place(files: Files, intent: Intent, staged: set[str]) -> None:
+    """Check that parts which are neither staged nor revived were uploaded, whole."""
+    elsewhere = staged | set(intent.revived)
+    placed = [part for part in intent.added if part.path not in elsewhere]
+    if not placed:
+        return
+    replaced = {part.path for part in intent.replaced}
+    if over := [part.path for part in placed if part.path in replaced]:
+        # The old content is gone already; only a caller that skipped `announce` does this.
+        raise ValueError(f"{over[0]} was uploaded over its old content; announce first")
+    few = len(placed) <= _FEW
+    sizes = {p.path: size_of(files, p.path) for p in placed} if few else by_path(files.list())
+    for part in placed:
+        if sizes.get(part.path) != part.size_bytes:
+            raise refusal("LOG121", f"{files.location}: {part.path} was not uploaded whole.")
+
+
+def _check_names(files: Files, intent: Intent, before: Fold, staged: set[str]) -> None:
+    fresh = {
+        part.path
+        for part in intent.added
+        if part.path not in before.parts and not is_part_name(part.path)
+    }
+    if not fresh:
+        return
+    stays = before.parts.keys() - {part.path for part in intent.removed}
+    problems = check_keys(fresh | stays)
+    if not problems:
+        clashes = check_keys(fresh | stays, case_sensitive=False)
+        problems = clashes if clashes and not _tells_case_apart(files, intent) else ()
+    if problems:
+        raise BatutaError(*problems)
+    there = {info.path for info in files.list()}
+    in_the_way = sorted(fresh & staged & there)
+    if in_the_way:
+        raise BatutaError(
+            *(fault("LOG113", f"{files.location}: {path!r} is there.") for path in in_the_way)
+        )
+
+
+def _tells_case_apart(files: Files, intent: Intent) -> bool:
+    """Ask the store itself: a file is made, and looked for in another spelling."""
+    probe = f"_staging/{intent.run}.case-probe"
+    files.delete([probe])
+    files.create(probe, b"")
+    try:
+        files.read(f"_staging/{intent.run}.CASE-PROBE", 1)
+    except FileNotFoundError:
+        return True
+    else:
+        return False
+    finally:
+        files.delete([probe])

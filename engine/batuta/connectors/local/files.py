@@ -1,0 +1,308 @@
+"""A dataset's folder on a local file system: exclusive creation by link, publishing by rename."""
+
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from batuta.connectors.local import faults
+from batuta.connectors.local.walk import is_inside, stamp_of, walk
+from batuta.model.address import Address
+from batuta.model.connector import Connection, FileInfo, SignedPut
+from batuta.model.diagnostic import Failure
+from batuta.model.log import UnitRef
+from batuta.model.transfer import Input
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+STAGING = "_staging"
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
+
+
+def file_url(path: str) -> str:
+    """Return the `file://` address of an absolute path."""
+    return "file://" + quote(path)
+
+
+def absolute(connection: Connection, address: Address) -> str:
+    """Return the absolute path of a local address; relative ones start at the connection's root."""
+    joined = os.path.join(connection.root, os.path.expanduser(address.path))
+    return os.path.abspath(joined)
+
+
+class LocalFiles:
+    """One folder; all paths are relative to it, with `/`. Calls may come from several threads."""
+
+    moves = True
+
+    def __init__(self, connection: Connection, address: Address) -> None:
+        self.location = str(address)
+        self._root = absolute(connection, address)
+
+    def list(self, prefix: str = "") -> Iterator[FileInfo]:
+        """Yield files under `prefix` in byte order of their paths; nothing where no folder is.
+
+        Raises:
+            ConnectorError: LOC106 or LOC107 for an entry that is no plain file in the folder.
+        """
+        if not self.exists():
+            return
+        for entry in walk(self._root, prefix=prefix):
+            yield FileInfo(entry.key, entry.status.st_size, entry.status.st_mtime_ns)
+
+    def exists(self) -> bool:
+        """True where the folder is there.
+
+        Raises:
+            ConnectorError: LOC107, something else has its name.
+        """
+        if os.path.isdir(self._root):
+            return True
+        if os.path.lexists(self._root):
+            raise faults.failure("LOC107", f"{self._root} is not a folder.")
+        return False
+
+    def read(self, path: str, limit: int | None = None) -> bytes:
+        """Return the first `limit` bytes (None: all). FileNotFoundError where it is not there."""
+        whole = self._inside(path)
+        try:
+            with open(whole, "rb") as file:
+                return file.read(-1 if limit is None else limit)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise faults.of_system(error, whole) from error
+
+    def open(self, path: str) -> "pa.NativeFile":
+        """Return a seekable file. FileNotFoundError where it is not there."""
+        import pyarrow as pa
+
+        whole = self._inside(path)
+        try:
+            return pa.OSFile(whole, mode="r")
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise faults.of_system(error, whole) from error
+
+    def create(self, path: str, content: bytes) -> None:
+        """Make `path` durable with `content`; FileExistsError where it is there already.
+
+        Raises:
+            ConnectorError: LOC119 where the file system cannot link, else what it refused.
+        """
+        final = self._inside(path)
+        folders = {os.path.dirname(final)}
+        with faults.told(final):
+            self._make_folders(os.path.dirname(final), folders)
+            self._make_folders(self._staging(), folders)
+        draft = os.path.join(self._staging(), f".{secrets.token_hex(16)}")
+        try:
+            with faults.told(draft):
+                _write_durable(draft, content)
+            self._link(draft, final)
+            with faults.told(final):
+                _sync_folders(folders)
+        finally:
+            with suppress(OSError):
+                os.unlink(draft)
+
+    def _link(self, draft: str, final: str) -> None:
+        try:
+            os.link(draft, final)
+        except FileExistsError:
+            raise
+        except OSError as error:
+            if error.errno in _NO_LINKS:
+                raise faults.failure("LOC119", f"{final}: {error.strerror}.") from error
+            raise faults.of_system(error, final) from error
+
+    def publish(self, staged: Sequence[tuple[str, str]]) -> None:
+        """Rename staged files into place; durable before it returns, and the same when repeated.
+
+        Raises:
+            ConnectorError: LOC118 where a file of another size is in the way.
+        """
+        seen: set[str] = set()
+        self._rename_all([(source, self._inside(path, seen)) for source, path in staged])
+
+    def move(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """Rename files; a pair whose first is gone and whose second is there is done."""
+        seen: set[str] = set()
+        self._rename_all([(self._inside(old, seen), self._inside(new, seen)) for old, new in pairs])
+
+    def _rename_all(self, pairs: Sequence[tuple[str, str]]) -> None:
+        folders: set[str] = set()
+        made: set[str] = set()
+        for source, final in pairs:
+            with faults.told(final):
+                parent = os.path.dirname(final)
+                if parent not in made:
+                    self._make_folders(parent, folders)
+                    made.add(parent)
+                if _rename(source, final):
+                    folders.update((os.path.dirname(source), parent))
+        with faults.told(self._root):
+            _sync_folders(folders)
+
+    def upload_inputs(self, staged: Sequence[tuple[str, str]]) -> Sequence[SignedPut] | None:
+        """None: `publish` is the way."""
+        return None
+
+    def delete(self, paths: Sequence[str]) -> None:
+        """Delete files, durably; those that are gone already are done."""
+        folders: set[str] = set()
+        seen: set[str] = set()
+        for path in paths:
+            whole = self._inside(path, seen)
+            with faults.told(whole), suppress(FileNotFoundError, NotADirectoryError):
+                os.unlink(whole)
+                folders.add(os.path.dirname(whole))
+        with faults.told(self._root):
+            _sync_folders(folders)
+
+    def prepare(self) -> None:
+        """Make the folder and its `_staging/`, durably.
+
+        Raises:
+            ConnectorError: LOC102, LOC103 or LOC107.
+        """
+        self.exists()
+        folders: set[str] = set()
+        with faults.told(self._root):
+            self._make_folders(self._staging(), folders)
+            _sync_folders(folders)
+
+    def free_bytes(self) -> int | None:
+        """Bytes that this user may still write to the file system that the folder is or will be on."""
+        path = self._root
+        while not os.path.exists(path) and path != "/":
+            path = os.path.dirname(path)
+        with faults.told(path):
+            status = os.statvfs(path)
+        return status.f_bavail * status.f_frsize
+
+    def inputs(self, parts: Sequence[tuple[str, int, UnitRef]]) -> Sequence[Input]:
+        """Return inputs for (path, size, unit), stamped as the files are now.
+
+        Raises:
+            ConnectorError: LOC101 where one is not there.
+        """
+        out: list[Input] = []
+        seen: set[str] = set()
+        for path, size, _unit in parts:
+            whole = self._inside(path, seen)
+            with faults.told(whole):
+                status = os.stat(whole)
+            out.append(
+                Input(key=path, url=file_url(whole), size_bytes=size, validator=stamp_of(status))
+            )
+        return out
+
+    def _staging(self) -> str:
+        return os.path.join(self._root, STAGING)
+
+    def _inside(self, path: str, seen: set[str] | None = None) -> str:
+        """Return where `path` is. `seen` keeps folders that were found to be inside already.
+
+        Raises:
+            ConnectorError: LOC108 where it is no plain relative path, LOC106 where a link leads
+                out of the folder.
+        """
+        parts = path.split("/")
+        if "\0" in path or any(part in {"", ".", ".."} for part in parts):
+            raise faults.failure("LOC108", f"{path!r} in {self._root}.")
+        whole = os.path.join(self._root, *parts)
+        parent = os.path.dirname(whole)
+        if seen is None or parent not in seen:
+            self._check_inside(parent)
+            if seen is not None:
+                seen.add(parent)
+        if os.path.islink(whole):
+            self._check_inside(whole)
+        return whole
+
+    def _check_inside(self, path: str) -> None:
+        real = os.path.realpath(path)
+        if not is_inside(real, os.path.realpath(self._root)):
+            raise faults.failure("LOC106", f"{path} points to {real}.")
+
+    def _make_folders(self, path: str, changed: set[str]) -> None:
+        """Make `path` and what is missing above it; add the folders that got an entry."""
+        if os.path.isdir(path):
+            return
+        parent = os.path.dirname(path)
+        self._make_folders(parent, changed)
+        with suppress(FileExistsError):
+            os.mkdir(path)
+        if not os.path.isdir(path):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
+        changed.update((parent, path))
+
+
+def _write_durable(path: str, content: bytes) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    with open(fd, "wb", buffering=0) as file:
+        view = memoryview(content)
+        while view:
+            view = view[file.write(view) :]
+        os.fsync(fd)
+
+
+def _rename(source: str, final: str) -> bool:
+    """Rename; False where it was done before."""
+    try:
+        present = os.lstat(final).st_size
+    except FileNotFoundError:
+        present = -1
+    try:
+        wanted = os.lstat(source).st_size
+    except FileNotFoundError:
+        if present < 0:
+            raise
+        return False
+    if present == wanted:
+        os.unlink(source)
+        return True
+    if present >= 0:
+        detail = f"{final} has {present} bytes, not {wanted}."
+        raise faults.failure("LOC118", detail, Failure.CONFLICT)
+    try:
+        os.rename(source, final)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        _copy_across(source, final)
+    return True
+
+
+def _copy_across(source: str, final: str) -> None:
+    """Bring a file from another file system: a durable copy beside the final name, then a rename."""
+    draft = os.path.join(os.path.dirname(final), f"._{secrets.token_hex(16)}")
+    try:
+        shutil.copyfile(source, draft, follow_symlinks=False)
+        _sync(draft)
+        os.rename(draft, final)
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(draft)
+    os.unlink(source)
+
+
+def _sync_folders(folders: set[str]) -> None:
+    for folder in sorted(folders):
+        with suppress(FileNotFoundError):
+            _sync(folder)
+
+
+def _sync(path: str) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,1 @@
+"""Artifact to artifact: one folder per pair."""

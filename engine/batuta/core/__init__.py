@@ -1,0 +1,1 @@
+"""Decisions from values: diff, plan, cost, tiers, egress rules, labels. Pure."""

@@ -1,0 +1,146 @@
+"""What one dataset needs: the first rule that applies decides, from what stops to what is calm."""
+
+from dataclasses import dataclass, replace
+
+from batuta.core import refusals
+from batuta.core.case import Case, World, carried_label, ends_of, wanted_facts
+from batuta.core.compare import compared
+from batuta.core.draft import Decision, calm, stop, stop_unseen
+from batuta.core.owned import barred
+from batuta.core.reasons import Why
+from batuta.core.shape import Committed, Shape, shape, with_answer
+from batuta.core.sovereignty import Answer, Question, judge
+from batuta.core.tiers import known
+from batuta.core.transfer_plan import refuse_mode
+from batuta.model.diagnostic import Diagnostic, Severity
+from batuta.model.log import Facts
+from batuta.model.observed import DestinationState, SourceState
+from batuta.model.resource import Dataset
+from batuta.model.tier import Tier
+
+FILES = "files"
+_TIERS = {tier.value: tier for tier in Tier}
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """Names of datasets that this plan makes, and of those that it changes."""
+
+    made: set[str]
+    changed: set[str]
+
+
+def decide(world: World, dataset: Dataset, upstream: Upstream) -> Decision:
+    """Return the action for one dataset of the manifests, with what else is worth saying.
+
+    The first rule that applies decides, from what stops to what is calm. A dataset whose
+    upstream is made in this plan waits for the next one; one whose upstream only changes is
+    planned against what is there now, and says so.
+    """
+    observation = world.input.observed.get(dataset.name)
+    if observation is None:
+        # Without a look at the world every answer would be a guess.
+        return Decision(action=stop_unseen(world, dataset))
+    source, destination = observation.source, observation.destination
+    case = Case(
+        world=world,
+        dataset=dataset,
+        observation=observation,
+        destination=destination
+        if isinstance(destination, DestinationState)
+        else DestinationState(address=str(dataset.destination), condition="absent"),
+        source=source if isinstance(source, SourceState) else None,
+    )
+    if not isinstance(destination, DestinationState):
+        unreadable = destination if isinstance(source, SourceState) else (*destination, *source)
+        return Decision(action=stop(case, Why.UNREADABLE, unreadable))
+    return barred(case) or _with_source(case, upstream)
+
+
+def _with_source(case: Case, upstream: Upstream) -> Decision:
+    dataset, read = case.dataset, case.dataset.source.dataset
+    if read is not None and read in upstream.made:
+        return Decision(action=calm(case, Why.WAITS), diagnostics=(refusals.waits(dataset, read),))
+    source = case.observation.source
+    if not isinstance(source, SourceState):
+        return Decision(action=stop(case, Why.UNREADABLE, source))
+    bad = _wrong_format(case, source)
+    if bad is not None:
+        return Decision(action=stop(case, Why.NOT_POSSIBLE, (bad,)))
+    answer = judged(case, source)
+    if answer.refused:
+        return Decision(action=stop(case, Why.SOVEREIGNTY, answer.diagnostics))
+    decision = _shaped(case, source, answer)
+    notes = source.notes
+    if read is not None and read in upstream.changed:
+        notes = (*notes, refusals.upstream_changes(dataset, read))
+    return replace(decision, diagnostics=decision.diagnostics + notes) if notes else decision
+
+
+def _wrong_format(case: Case, source: SourceState) -> Diagnostic | None:
+    dataset, formats = case.dataset, case.world.input.target_bytes
+    if (dataset.format == FILES) != (source.kind == FILES):
+        return refusals.wrong_kind(dataset, source.kind)
+    if dataset.format != FILES and dataset.format not in formats:
+        return refusals.unwritable(dataset, sorted(formats))
+    return None
+
+
+def judged(case: Case, source: SourceState) -> Answer:
+    """Return what tiers, labels and residency say of the case's transfer."""
+    ends = ends_of(case.world, case.dataset)
+    snapshot, live = case.snapshot, case.live
+    tier = _TIERS.get(live.tier) if live is not None else None
+    return judge(
+        Question(
+            dataset=case.dataset,
+            workspace=case.world.input.desired.workspace,
+            ends=ends,
+            carried=carried_label(case.world, case.dataset, source, ends[0]),
+            recorded=known(snapshot.entry.label) if snapshot else None,
+            recorded_tier=(tier, live.tier_derived) if live is not None and tier else None,
+        )
+    )
+
+
+def _shaped(case: Case, source: SourceState, answer: Answer) -> Decision:
+    shaped = _shape(case, source)
+    if shaped is not None:
+        errors = tuple(d for d in shaped.diagnostics if d.severity is Severity.ERROR)
+        if shaped.outcome == "stop":
+            return Decision(action=stop(case, Why.DRIFT_STOPS, errors, changes=shaped.drift,
+                                  question="drift"))  # fmt: skip
+        if errors:
+            return Decision(action=stop(case, Why.NOT_POSSIBLE, errors, changes=shaped.drift))
+    bad = refuse_mode(case, source, shaped)
+    if bad is not None:
+        return Decision(action=stop(case, Why.NOT_POSSIBLE, (bad,)))
+    facts = wanted_facts(case.dataset, source, shaped.schema if shaped else None, answer)
+    live = case.live
+    if shaped is not None and shaped.outcome == "skip" and live is not None:
+        facts = _without_moving(facts, live)
+    return compared(case, source, shaped, (facts, answer))
+
+
+def _shape(case: Case, source: SourceState) -> Shape | None:
+    if source.schema is None:
+        return None
+    dataset, live, given = case.dataset, case.live, case.world.input
+    committed = None
+    if live is not None and live.schema is not None:
+        committed = Committed(schema=live.schema, source=live.source, version=live.source_version)
+    base = given.on_drift or dataset.on_drift
+    policy = with_answer(base, given.drift_answers.get(dataset.address))
+    return shape(dataset, source.schema, source.version, committed, policy)
+
+
+def _without_moving(facts: Facts, live: Facts) -> Facts:
+    """Only what needs no bytes may change while a sync is skipped."""
+    return replace(
+        facts,
+        source=live.source,
+        source_version=live.source_version,
+        schema=live.schema,
+        format=live.format,
+        settings=live.settings,
+    )

@@ -1,0 +1,70 @@
+"""A plan as a document: canonical JSON, named by its digest, read back strictly."""
+
+import hashlib
+import json
+
+import msgspec
+
+from batuta.core.codec import decode
+from batuta.model.canonical import Json, canonical_bytes
+from batuta.model.diagnostic import BatutaError, Diagnostic
+from batuta.model.plan import PLAN_FORMAT_VERSION, Plan
+
+
+def plan_to_document(plan: Plan) -> dict[str, Json]:
+    """Return `plan` as JSON values: maps, lists, texts, integers and booleans."""
+    document: dict[str, Json] = msgspec.to_builtins(plan)
+    return document
+
+
+def plan_bytes(plan: Plan) -> bytes:
+    """Return the canonical JSON of `plan`. Equal plans have equal bytes."""
+    return canonical_bytes(plan_to_document(plan))
+
+
+def digest_of(plan: Plan) -> str:
+    """Return the SHA-256 of the plan's canonical JSON, 64 lower-case hex digits."""
+    return hashlib.sha256(plan_bytes(plan)).hexdigest()
+
+
+def parse_plan(document: bytes) -> Plan:
+    """Return the plan that `document` spells.
+
+    Raises:
+        BatutaError: PLN131 for a text that is no plan, PLN132 for one of a newer version.
+    """
+    try:
+        value = json.loads(document)
+    except (ValueError, RecursionError) as error:
+        raise _unreadable(f"It is not JSON: {str(error)[:200]}.") from error
+    if not isinstance(value, dict) or type(value.get("format_version")) is not int:
+        raise _unreadable("It has no `format_version`.")
+    version = value["format_version"]
+    if version > PLAN_FORMAT_VERSION:
+        raise BatutaError(_newer(version))
+    if version != PLAN_FORMAT_VERSION:
+        raise _unreadable(f"`format_version` {version} was never in use.")
+    try:
+        return decode(Plan, value)
+    except (ValueError, RecursionError) as error:
+        raise _unreadable(f"{str(error)[:300]}.") from error
+
+
+def _unreadable(detail: str) -> BatutaError:
+    return BatutaError(
+        Diagnostic(
+            code="PLN131",
+            summary="The document is not a plan",
+            detail=detail,
+            fix="Make a new one with `batuta plan --out FILE`; a plan is never edited.",
+        )
+    )
+
+
+def _newer(version: int) -> Diagnostic:
+    return Diagnostic(
+        code="PLN132",
+        summary="The plan was made by a newer batuta",
+        detail=f"Its format version is {version}; this batuta reads up to {PLAN_FORMAT_VERSION}.",
+        fix="Update batuta, or plan again with this one.",
+    )

@@ -1,0 +1,90 @@
+"""Everything that a plan is decided from, as one value. Whoever looked at the world fills it in."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from batuta.model.diagnostic import Diagnostic
+from batuta.model.observed import DestinationState, SourceState
+from batuta.model.resource import Desired, DriftChoice, DriftPolicy
+from batuta.model.state import ResourceRecord
+
+HeadRelation = Literal["same", "descendant", "older", "foreign"]
+"""How the log's head relates to the one in the state: the last two may be a rollback."""
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """The source can say which rows changed since the last run: in how many bytes, 0 for none."""
+
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """One dataset seen from all sides.
+
+    `source` and `destination` are what was found, or the diagnostics that say why an end could
+    not be read. `head` is None where the state has no record or the destination no log. `feed`
+    is None where the source cannot say which rows changed since the committed version.
+    """
+
+    source: SourceState | tuple[Diagnostic, ...]
+    destination: DestinationState | tuple[Diagnostic, ...]
+    record: ResourceRecord | None = None
+    head: HeadRelation | None = None
+    feed: Feed | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orphan:
+    """A resource that the state knows and no document describes any more."""
+
+    record: ResourceRecord
+    destination: DestinationState | tuple[Diagnostic, ...]
+    head: HeadRelation | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the command line asks for. `select` and `exclude` are selectors, the rest are names.
+
+    A name is a Dataset's name or its address. `allow_data_loss` names what may lose data,
+    `adopt` what may take over a dataset that was made under another name.
+    """
+
+    select: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    resync: tuple[str, ...] = ()
+    destroy: tuple[str, ...] = ()
+    release: tuple[str, ...] = ()
+    adopt: tuple[str, ...] = ()
+    allow_data_loss: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanInput:
+    """The desired state, the observed one by dataset name, the recorded one, and the questions.
+
+    A dataset without an observation was not read (an offline plan). `target_bytes` gives for
+    each format that can be written the Arrow size at which its parts end. `read` names the
+    platforms that were read. `on_drift` outranks the manifests, and `drift_answers`, by
+    address, outranks both. `policies` and `prices` are digests.
+    """
+
+    desired: Desired
+    observed: Mapping[str, Observation] = field(default_factory=dict)
+    orphans: tuple[Orphan, ...] = ()
+    asked: Asked = Asked()
+    on_drift: DriftPolicy | None = None
+    drift_answers: Mapping[str, DriftChoice] = field(default_factory=dict)
+    target_bytes: Mapping[str, int] = field(default_factory=dict)
+    policies: str = ""
+    prices: str = ""
+    batuta_version: str = ""
+    read: tuple[str, ...] = ()
+
+
+def is_named(names: tuple[str, ...], address: str) -> bool:
+    """True where `address` is among `names`, written as a name or as an address."""
+    return bool(names) and (address in names or address.partition("/")[2] in names)

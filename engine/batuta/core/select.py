@@ -1,0 +1,120 @@
+"""Selectors: which datasets a plan is about.
+
+`orders`, `sales-*`, `Dataset/orders`, `tag:team=core`, `tier:PrivateCloud`, `platform:lake`;
+with `+` in front also what it reads, with `+` behind also what reads it. Several selectors
+are a union; excluding wins.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+
+from batuta.core.plan_input import Asked
+from batuta.model.diagnostic import Diagnostic, Location
+from batuta.model.resource import Dataset, Desired
+from batuta.model.tier import Tier
+
+_PREFIXES = ("tag:", "tier:", "platform:")
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The chosen names, and what is wrong with the selectors: one that meets nothing is an error."""
+
+    names: frozenset[str]
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+
+def select(
+    desired: Desired,
+    asked: Asked,
+    *,
+    tiers: Mapping[str, str] | None = None,
+    others: Iterable[str] = (),
+) -> Selection:
+    """Return the names that the selectors choose; all where nothing is asked.
+
+    `tiers` are the recorded tiers by name, for datasets that declare none. `others` are names
+    of resources without a document, which can be chosen by name alone.
+    """
+    datasets = desired.datasets
+    known = sorted({*others, *(dataset.name for dataset in datasets)})
+    if not asked.select and not asked.exclude:
+        return Selection(frozenset(known))
+    graph = Graph(datasets)
+    default = desired.workspace.default_tier
+    tier_of = {d.name: str(d.tier or default or (tiers or {}).get(d.name, "")) for d in datasets}
+    found: list[Diagnostic] = []
+    chosen: set[str] = set() if asked.select else set(known)
+    for selectors, keep in ((asked.select, True), (asked.exclude, False)):
+        for text in selectors:
+            names = _matching(text, datasets, tier_of, known)
+            if not names:
+                found.append(_nothing(text, known))
+            names = graph.grown(names, text)
+            chosen = chosen | names if keep else chosen - names
+    return Selection(frozenset(chosen), tuple(found))
+
+
+class Graph:
+    """Who reads whom, by name."""
+
+    def __init__(self, datasets: Sequence[Dataset]) -> None:
+        self._reads = {d.name: d.depends_on for d in datasets}
+        self._read_by: dict[str, list[str]] = {}
+        for dataset in datasets:
+            for name in dataset.depends_on:
+                self._read_by.setdefault(name, []).append(dataset.name)
+
+    def grown(self, names: set[str], text: str) -> set[str]:
+        """Return `names` with what the plus signs of the selector add."""
+        up = _closure(names, self._reads) if text.startswith("+") else names
+        down = _closure(names, self._read_by) if text.endswith("+") else names
+        return up | down
+
+
+def _closure(names: set[str], edges: Mapping[str, Sequence[str]]) -> set[str]:
+    found, queue = set(names), list(names)
+    while queue:
+        for name in edges.get(queue.pop(), ()):
+            if name not in found:
+                found.add(name)
+                queue.append(name)
+    return found
+
+
+def _matching(
+    text: str, datasets: Sequence[Dataset], tier_of: Mapping[str, str], known: Sequence[str]
+) -> set[str]:
+    bare = text.strip("+").removeprefix("Dataset/")
+    if not bare.startswith(_PREFIXES):
+        return {name for name in known if name == bare or fnmatchcase(name, bare)}
+    kind, _, value = bare.partition(":")
+    return {d.name for d in datasets if _has(d, tier_of, kind, value)}
+
+
+def _has(dataset: Dataset, tier_of: Mapping[str, str], kind: str, value: str) -> bool:
+    match kind:
+        case "tag":
+            key, equals, wanted = value.partition("=")
+            tags = dict(dataset.tags)
+            return key in tags and (not equals or fnmatchcase(tags[key], wanted))
+        case "tier":
+            return tier_of[dataset.name] == value
+        case _:
+            return value in {dataset.source.platform, dataset.destination_platform}
+
+
+def _nothing(text: str, known: Sequence[str]) -> Diagnostic:
+    bare = text.strip("+").removeprefix("Dataset/")
+    choices = [str(tier) for tier in Tier] if bare.startswith("tier:") else known
+    near = get_close_matches(bare.removeprefix("tier:"), choices, n=1)
+    prefix = "tier:" if bare.startswith("tier:") else ""
+    return Diagnostic(
+        code="PLN117",
+        summary="A selector meets no dataset",
+        detail=f"{text!r} chooses none of the {len(known)} datasets.",
+        fix=f"Write {prefix + near[0]!r}." if near else "List the names with `batuta render`.",
+        locations=(Location("<command line>", 1, 1),),
+    )

@@ -1,0 +1,247 @@
+"""Whether tiers, labels and residency allow one dataset's transfer, and what to say if not."""
+
+from dataclasses import dataclass
+
+from batuta.core.tiers import (
+    ATTESTED,
+    NEEDED_INTEGRITY,
+    RANK,
+    Carried,
+    End,
+    derive,
+    keeps_secret,
+    restrict,
+    trusts,
+)
+from batuta.model.diagnostic import Diagnostic, Location, Severity
+from batuta.model.log import Label
+from batuta.model.resource import Dataset, Workspace
+from batuta.model.tier import Tier
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """One dataset, its ends and what is known of its data.
+
+    `recorded` is the label in the log, `recorded_tier` the tier there with whether it was
+    derived; None where there is no log yet.
+    """
+
+    dataset: Dataset
+    workspace: Workspace
+    ends: tuple[End, ...]
+    carried: Carried
+    recorded: Label | None = None
+    recorded_tier: tuple[Tier, bool] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """The tier and the label. Where an error is among `diagnostics` nothing may move."""
+
+    tier: Tier
+    derived: bool
+    label: Label
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+    @property
+    def refused(self) -> bool:
+        """True where at least one rule forbids the transfer."""
+        return any(d.severity is Severity.ERROR for d in self.diagnostics)
+
+
+def judge(question: Question) -> Answer:
+    """Return the tier, declared or derived, the label, and every rule that is broken."""
+    declared = question.dataset.tier or question.workspace.default_tier
+    if declared is not None:
+        return _checked(question, declared, derived=False)
+    tier = derive(question.ends, question.carried)
+    if tier is not None:
+        return _checked(question, tier, derived=True)
+    label = question.carried.at(Tier.STANDARD)
+    return Answer(tier=Tier.STANDARD, derived=True, label=label,
+                  diagnostics=(_no_tier(question, label),))  # fmt: skip
+
+
+def _checked(question: Question, tier: Tier, *, derived: bool) -> Answer:
+    label = question.carried.at(tier)
+    found: list[Diagnostic] = []
+    if not derived:
+        found += [
+            _not_admitted(question, tier, e) for e in question.ends if tier.rank < e.fits.rank
+        ]
+        found += _flows(question, tier, label)
+    found += _weaker(question, tier, derived=derived)
+    confined = restrict(label, question.dataset.residency)
+    if confined is None or confined.residency:
+        found += _residency(question, label, confined)
+    found += _notes(question, tier, label)
+    return Answer(tier=tier, derived=derived, label=confined or label, diagnostics=tuple(found))
+
+
+def _not_admitted(question: Question, tier: Tier, end: End) -> Diagnostic:
+    where = f"Platform/{end.platform}" if end.platform else f"a Platform for {end.what}"
+    return Diagnostic(
+        code="SOV101",
+        summary="The tier does not admit this platform",
+        detail=f"{question.dataset.address} has the tier {tier}, and its {end.role} {end.what} is"
+        f" reached over the network {end.network} ({end.platform_type}), which fits {end.fits}"
+        " and weaker tiers only.",
+        fix=f"Declare `tier: {end.fits}` for the dataset, or reach the platform over a network"
+        f" that fits {tier} (`spec.network` of {where}).",
+        locations=_places(question, "spec.tier") or end.locations,
+        address=question.dataset.address,
+    )
+
+
+def _flows(question: Question, tier: Tier, label: Label) -> list[Diagnostic]:
+    found: list[Diagnostic] = []
+    if not keeps_secret(tier, label):
+        found.append(
+            Diagnostic(
+                code="SOV105",
+                summary="Data may not flow to a less sovereign place",
+                detail=f"The data of {question.dataset.address} has the confidentiality"
+                f" {label.confidentiality}; a dataset of the tier {tier} is less sovereign.",
+                fix=f"Declare `tier: {label.confidentiality}`, with ends that it admits.",
+                locations=_places(question, "spec.tier"),
+                address=question.dataset.address,
+            )
+        )
+    if not trusts(tier, label):
+        found.append(_untrusted(question, tier, label))
+    return found
+
+
+def _untrusted(question: Question, tier: Tier, label: Label) -> Diagnostic:
+    carried = question.carried
+    undeclared = carried.label is None and carried.stated is None
+    fix = (
+        "State where the data comes from with `source.origin: {tier: PrivateCloud}` or a more"
+        " sovereign tier, if that is true"
+        if undeclared
+        else "Take the data from a controlled origin"
+    )
+    return Diagnostic(
+        code="SOV106",
+        summary="Data of low integrity may not enter this tier",
+        detail=f"The data of {question.dataset.address} has the integrity {label.integrity}"
+        f"{', since it carries no label and nobody stated its origin' if undeclared else ''};"
+        f" the tier {tier} needs {NEEDED_INTEGRITY[tier]} or better.",
+        fix=f"{fix}, or declare `tier: PrivateCloud` or Standard.",
+        locations=_places(question, "spec.source.origin") or _places(question, "spec.tier"),
+        address=question.dataset.address,
+    )
+
+
+def _weaker(question: Question, tier: Tier, *, derived: bool) -> list[Diagnostic]:
+    dataset, weakest = question.dataset, question.workspace.weakest_tier
+    found: list[Diagnostic] = []
+    if weakest is not None and tier.rank > weakest.rank:
+        found.append(
+            Diagnostic(
+                code="SOV103",
+                summary="The environment does not allow a tier this weak",
+                detail=f"{dataset.address} has the tier {tier}"
+                f"{' (derived)' if derived else ''}; the environment"
+                f" {question.workspace.environment or question.workspace.name} allows {weakest}"
+                " at the weakest.",
+                fix=f"Use ends that {weakest} admits, or change `weakestTier`.",
+                locations=_places(question, "spec.tier"),
+                address=dataset.address,
+            )
+        )
+    before = question.recorded_tier
+    if derived and before is not None and before[1] and tier.rank > before[0].rank:
+        found.append(
+            Diagnostic(
+                code="SOV104",
+                summary="A derived tier would become weaker by itself",
+                detail=f"The log of {dataset.address} records the derived tier {before[0]}; its"
+                f" ends and label now give {tier}. A tier never weakens without an edit.",
+                fix=f"Declare `tier: {tier}` if that is meant, else restore the ends.",
+                locations=_places(question, "spec"),
+                address=dataset.address,
+            )
+        )
+    return found
+
+
+def _residency(question: Question, label: Label, confined: Label | None) -> list[Diagnostic]:
+    dataset = question.dataset
+    end = next((e for e in question.ends if e.role == "destination"), None)
+    if confined is not None and end is not None and end.region in confined.residency:
+        return []
+    if confined is None:
+        detail = (
+            f"The data may stay in {', '.join(label.residency)} and {dataset.address} asks for"
+            f" {', '.join(dataset.residency)}: no region satisfies both."
+        )
+    else:
+        where = f"in {end.region}" if end and end.region else "in a region that nobody declared"
+        detail = (
+            f"The data of {dataset.address} may stay in {', '.join(confined.residency)}; its"
+            f" destination is {where}."
+        )
+    return [
+        Diagnostic(
+            code="SOV107",
+            summary="Residency does not allow this place",
+            detail=detail,
+            fix="Choose a destination in an allowed region, or declare its region (`region` of"
+            " the Platform; of the Workspace for local folders).",
+            locations=_places(question, "spec.residency") or (end.locations if end else ()),
+            address=dataset.address,
+        )
+    ]
+
+
+def _notes(question: Question, tier: Tier, label: Label) -> list[Diagnostic]:
+    dataset = question.dataset
+    found = [
+        Diagnostic(
+            code="SOV108",
+            summary="These hosts are declared, not proven",
+            detail=f"The {end.role} of {dataset.address} is a {end.platform_type} platform, which"
+            f" documents no private endpoint; that it fits {tier} rests on its declaration.",
+            fix="Have the declared hosts of the Platform attested by whoever runs them.",
+            severity=Severity.NOTE,
+            locations=end.locations,
+            address=dataset.address,
+        )
+        for end in question.ends
+        if end.platform_type in ATTESTED and tier is not Tier.STANDARD
+    ]
+    old = question.recorded
+    if old is not None and RANK[label.confidentiality] > RANK[old.confidentiality]:
+        found.append(
+            Diagnostic(
+                code="SOV109",
+                summary="The confidentiality of data would be lowered",
+                detail=f"The log of {dataset.address} records the confidentiality"
+                f" {old.confidentiality}; it would become {label.confidentiality}.",
+                fix="Review this as a release of data; keep the old tier if it is not meant.",
+                severity=Severity.WARNING,
+                locations=_places(question, "spec.tier"),
+                address=dataset.address,
+            )
+        )
+    return found
+
+
+def _no_tier(question: Question, label: Label) -> Diagnostic:
+    ends = "; ".join(f"the {e.role} {e.what} fits {e.fits}" for e in question.ends)
+    return Diagnostic(
+        code="SOV102",
+        summary="No tier admits this transfer",
+        detail=f"{question.dataset.address}: {ends}; the data has the confidentiality"
+        f" {label.confidentiality} and the integrity {label.integrity}. No tier admits all three.",
+        fix="Keep the data at a place that is as sovereign as its label, or bring it home in two"
+        " datasets, the second with `source: {dataset: …}`.",
+        locations=_places(question, "spec.destination"),
+        address=question.dataset.address,
+    )
+
+
+def _places(question: Question, path: str) -> tuple[Location, ...]:
+    return question.dataset.place(path)

@@ -1,0 +1,1 @@
+"""What bytes mean: one folder per format, streams in and streams out."""

@@ -1,0 +1,1 @@
+"""Text to typed desired state, with a position for every field; and back."""

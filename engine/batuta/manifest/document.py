@@ -1,0 +1,122 @@
+"""A composed YAML document: plain values, and a place for each key and value.
+
+Places are kept as one packed integer a node, in the order in which the nodes were written;
+paths are spelled only when somebody asks where a value came from.
+"""
+
+from array import array
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeAlias
+
+from batuta.model.diagnostic import Location
+
+Value: TypeAlias = "None | bool | int | float | str | list[Value] | dict[str, Value]"
+Path: TypeAlias = tuple[str | int, ...]
+
+LINE_SHIFT, COLUMN_SHIFT = 40, 17  # 23 bits each for line and column hold any file we accept
+_COLUMN_MASK, LENGTH_MAX = (1 << 23) - 1, (1 << 17) - 1
+
+
+class Spot(NamedTuple):
+    """Where a value stands, and the key before it (the same place for the root and for items)."""
+
+    key: Location
+    value: Location
+
+
+def unpack(file: str, mark: int) -> Location:
+    """Return the place of a packed mark, counting from 1."""
+    return Location(
+        file,
+        (mark >> LINE_SHIFT) + 1,
+        (mark >> COLUMN_SHIFT & _COLUMN_MASK) + 1,
+        mark & LENGTH_MAX,
+    )
+
+
+def spell(path: Path) -> str:
+    """Return a path as text, `spec.allow[0].host`; empty for the root."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += f".{part}" if text else part
+    return text
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Document:
+    """One document of a file.
+
+    `marks` holds a packed place for the root, then for each key and each value in the order
+    of writing. `templated` is True where the file holds `${`. `valid` is True where the
+    document alone is known to fit its kind. `spots` replaces `marks` in a document that was
+    merged from several.
+    """
+
+    file: str
+    value: Value
+    marks: "array[int]"
+    templated: bool = False
+    valid: bool = False
+    spots: Mapping[Path, Spot] | None = field(default=None, repr=False)
+
+    @property
+    def kind(self) -> str:
+        """The `kind`, or an empty string where there is no such text."""
+        return _text(self.value, "kind")
+
+    @property
+    def name(self) -> str:
+        """The `metadata.name`, or an empty string where there is no such text."""
+        return _text(self.value.get("metadata"), "name") if isinstance(self.value, dict) else ""
+
+    def walk(self) -> Iterator[tuple[Path, Spot]]:
+        """Yield every path with its place, the root first, in the order of writing."""
+        if self.spots is not None:
+            yield from self.spots.items()
+            return
+        marks = iter(self.marks)
+        root = unpack(self.file, next(marks))
+        stack: list[tuple[Path, Value, Spot]] = [((), self.value, Spot(root, root))]
+        while stack:
+            path, value, spot = stack.pop()
+            if spot.key.line == 0:  # an entry whose marks come next
+                spot = self._next_spot(marks, isinstance(path[-1], str))
+            yield path, spot
+            stack.extend(_children(path, value))
+
+    def _next_spot(self, marks: Iterator[int], keyed: bool) -> Spot:
+        first = unpack(self.file, next(marks))
+        return Spot(first, unpack(self.file, next(marks)) if keyed else first)
+
+    def spot(self, path: Path) -> Spot:
+        """Return the place of `path`, or of its nearest parent that was written."""
+        places = dict(self.walk())
+        while path and path not in places:
+            path = path[:-1]
+        return places[path]
+
+    def places(self) -> dict[str, Location]:
+        """Return the place of each value by its spelled path, the root as an empty path."""
+        return {spell(path): spot.value for path, spot in self.walk()}
+
+
+_PENDING = Spot(Location("", 0, 0), Location("", 0, 0))
+
+
+def _children(path: Path, value: Value) -> list[tuple[Path, Value, Spot]]:
+    if isinstance(value, dict):
+        return [((*path, key), value[key], _PENDING) for key in reversed(value)]
+    if isinstance(value, list):
+        return [((*path, i), value[i], _PENDING) for i in reversed(range(len(value)))]
+    return []
+
+
+def _text(value: Value, key: str) -> str:
+    if isinstance(value, dict):
+        found = value.get(key)
+        return found if isinstance(found, str) else ""
+    return ""

@@ -1,0 +1,442 @@
+"""One document, alone, to its typed value: defaults and rules that need no other document.
+
+A draft reads a document that fits its kind. What depends on others (platforms, default tier,
+a format taken from the dataset that is read) is filled in by `link`.
+"""
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+from batuta.manifest.document import Document, Path, Value
+from batuta.manifest.findings import found, quoted
+from batuta.manifest.places import Places
+from batuta.manifest.scalars import duration_s, size_bytes
+from batuta.model.address import Address, parse_address
+from batuta.model.canonical import Json, digest
+from batuta.model.diagnostic import Diagnostic, Severity
+from batuta.model.resource import (
+    BudgetSpec,
+    Dataset,
+    DeletionPolicy,
+    DriftChoice,
+    DriftPolicy,
+    EgressPolicy,
+    EgressRule,
+    HistorySpec,
+    IncrementalSpec,
+    Limits,
+    Mode,
+    OnSourceDelete,
+    Platform,
+    SourceSpec,
+    Workspace,
+)
+from batuta.model.tier import Network, Tier
+
+if TYPE_CHECKING:
+    from batuta.manifest import kinds
+
+# A user and a password before the host, or a signature behind the path.
+_SECRET_IN_URL = re.compile(
+    r"://[^/@\s]*:[^/@\s]*@|[?&](sig|signature|token|password|x-amz-signature)=", re.IGNORECASE
+)
+_TEMPLATE = re.compile(r"\{(schema|table)\}")
+_PRIVATE = tuple(
+    ipaddress.ip_network(text)
+    for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "fc00::/7",
+                 "::1/128")
+)  # fmt: skip
+_NO_BUDGET, _NO_HISTORY, _NO_DRIFT = BudgetSpec(), HistorySpec(), DriftPolicy()
+NOWHERE = Address("file", "")
+
+
+class Reporter:
+    """Collects findings about one document, each at the place of a path."""
+
+    __slots__ = ("_document", "diagnostics")
+
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self.diagnostics: list[Diagnostic] = []
+
+    def add(
+        self, code: str, path: Path, detail: str, fix: str, severity: Severity = Severity.ERROR
+    ) -> None:
+        """Add a finding about the value at `path`, or about its nearest written parent."""
+        document = self._document
+        name = document.name
+        self.diagnostics.append(
+            found(
+                code, detail, fix, document.spot(path).value, severity=severity,
+                address=f"{document.kind}/{name}" if name else None,
+            )
+        )  # fmt: skip
+
+
+class DatasetDraft(NamedTuple):
+    """A Dataset whose format is empty where it follows from the dataset that it reads."""
+
+    dataset: Dataset
+    diagnostics: list[Diagnostic]
+
+
+def dataset(document: Document, value: Value) -> DatasetDraft:
+    """Return the Dataset of a document whose `value`, variables replaced, fits the kind."""
+    whole = cast("kinds.DatasetDocument", value)
+    spec, metadata = whole["spec"], whole["metadata"]
+    report = Reporter(document)
+    source = _source(spec["source"], report)
+    end = spec["destination"]
+    written = end if isinstance(end, str) else end["address"]
+    path: Path = (
+        ("spec", "destination") if isinstance(end, str) else ("spec", "destination", "address")
+    )
+    destination = address(written, path, report)
+    _check_destination(written, destination, path, report)
+    format_name = spec.get("format") or _default_format(source)
+    depends_on = tuple(spec.get("dependsOn", ()))
+    if source.dataset is not None and source.dataset not in depends_on:
+        depends_on = (source.dataset, *depends_on)
+    result = Dataset(
+        name=metadata["name"],
+        source=source,
+        destination=destination,
+        destination_platform=None if isinstance(end, str) else end.get("platform"),
+        format=format_name,
+        mode=_mode(spec, format_name),
+        on_source_delete=OnSourceDelete(spec.get("onSourceDelete", "Remove")),
+        format_options=_format_options(spec, format_name, report),
+        incremental=_incremental(spec.get("incremental")),
+        tier=Tier(spec["tier"]) if "tier" in spec else None,
+        egress=spec.get("egress"),
+        on_drift=_drift(spec["onDrift"]) if "onDrift" in spec else _NO_DRIFT,
+        budget=budget(spec["budget"]) if "budget" in spec else _NO_BUDGET,
+        freshness=spec.get("freshness"),
+        history=_history(spec["history"]) if "history" in spec else _NO_HISTORY,
+        residency=tuple(spec.get("residency", ())),
+        deletion_policy=DeletionPolicy(spec.get("deletionPolicy", "Retain")),
+        protect=spec.get("protect", False),
+        depends_on=depends_on,
+        tags=tuple(metadata.get("tags", {}).items()),
+        manifest_digest=digest(cast("Json", value)),
+        places=Places(document.places),
+    )
+    if format_name:
+        check_shape(result, report)
+    return DatasetDraft(result, report.diagnostics)
+
+
+def address(text: str, path: Path, report: Reporter) -> Address:
+    """Return the address that `text` spells; a bad one is reported and gives an empty path."""
+    if _SECRET_IN_URL.search(text):
+        report.add(
+            "MAN125", path, "The address holds a password or a signature; it is not repeated here.",
+            "Take it out, replace the secret by a new one, and give a reference in the Platform.",
+        )  # fmt: skip
+        return NOWHERE
+    try:
+        return parse_address(text)
+    except ValueError as error:
+        report.add(
+            "MAN129", path, f"{quoted(text)} is not an address: {error}.",
+            "Write a path, or a URL such as `s3://bucket/prefix/`.",
+        )  # fmt: skip
+        return NOWHERE
+
+
+def _source(end: "str | kinds.SourceEnd", report: Reporter) -> SourceSpec:
+    if isinstance(end, str):
+        return SourceSpec(address=_source_address(end, ("spec", "source"), report))
+    path: Path = ("spec", "source")
+    if ("address" in end) == ("dataset" in end):
+        both = "both" if "address" in end else "neither"
+        report.add(
+            "MAN120", path, f"A source has `address` or `dataset`; this one has {both}.",
+            "Keep exactly one of the two.",
+        )  # fmt: skip
+    if "dataset" in end and "platform" in end:
+        report.add(
+            "MAN120", (*path, "platform"),
+            "What another Dataset keeps is read where that one keeps it; `platform` has no use.",
+            "Remove `platform`.",
+        )  # fmt: skip
+    columns, origin = end.get("columns", {}), end.get("origin", {})
+    has_address = "address" in end
+    return SourceSpec(
+        address=_source_address(end["address"], (*path, "address"), report)
+        if has_address
+        else None,
+        dataset=end.get("dataset"),
+        platform=end.get("platform"),
+        version=str(end["version"]) if "version" in end else None,
+        files=tuple(end.get("files", ())),
+        include=tuple(columns.get("include", ())),
+        exclude=tuple(columns.get("exclude", ())),
+        rename=tuple(columns.get("rename", {}).items()),
+        where=end.get("where"),
+        options=tuple(cast("Mapping[str, Json]", end.get("options", {})).items()),
+        types=tuple(end.get("schema", {}).items()),
+        origin_tier=Tier(origin["tier"]) if "tier" in origin else None,
+        origin_region=origin.get("region"),
+    )
+
+
+def _source_address(text: str, path: Path, report: Reporter) -> Address:
+    result = address(text, path, report)
+    if result.is_table and result.scheme != "delta" and "*" in result.path:
+        report.add(
+            "MAN112", path, "A wildcard over tables comes later.", "Write one Dataset a table."
+        )
+    return result
+
+
+def _check_destination(written: str, end: Address, path: Path, report: Reporter) -> None:
+    if written.startswith("stdout:"):
+        report.add(
+            "MAN129", path, "`stdout:` is a destination of one-line commands only.",
+            "Write a folder, or use `batuta data export`.",
+        )  # fmt: skip
+    elif end.is_table:
+        report.add(
+            "MAN129", path, f"{quoted(written)} names a table; a dataset is kept in a folder.",
+            "Write a path or a prefix such as `out/orders/`.",
+        )  # fmt: skip
+    elif _TEMPLATE.search(written):
+        report.add(
+            "MAN112", path, "`{schema}` and `{table}` come later, with wildcards.",
+            "Write one Dataset a table.",
+        )  # fmt: skip
+
+
+def _default_format(source: SourceSpec) -> str:
+    if source.address is None:
+        return ""
+    return "ald" if source.address.is_table else "files"
+
+
+def default_mode(format_name: str) -> Mode:
+    """Return the mode of a dataset that names none."""
+    return Mode.MIRROR if format_name == "files" else Mode.SNAPSHOT
+
+
+def _mode(spec: "kinds.DatasetSpec", format_name: str) -> Mode:
+    return Mode(spec["mode"]) if "mode" in spec else default_mode(format_name)
+
+
+def _format_options(
+    spec: "kinds.DatasetSpec", format_name: str, report: Reporter
+) -> tuple[tuple[str, Json], ...]:
+    written = cast("Mapping[str, Mapping[str, Json]]", spec.get("formatOptions", {}))
+    for name in written:
+        if name != format_name:
+            report.add(
+                "MAN120", ("spec", "formatOptions", name),
+                f"Options of `{name}` have no effect on the format `{format_name or 'left out'}`.",
+                f"Remove them, or write `format: {name}`.",
+            )  # fmt: skip
+    return tuple(written.get(format_name, {}).items())
+
+
+def _incremental(spec: "kinds.Incremental | None") -> IncrementalSpec | None:
+    if spec is None:
+        return None
+    return IncrementalSpec(
+        cursor=spec.get("cursor"),
+        key=tuple(spec.get("key", ())),
+        lookback_s=duration_s(spec["lookback"]) if "lookback" in spec else 0,
+    )
+
+
+def _drift(spec: "kinds.OnDrift") -> DriftPolicy:
+    return DriftPolicy(
+        additive=DriftChoice(spec.get("additive", "Stop")),
+        widening=DriftChoice(spec.get("widening", "Stop")),
+        breaking=DriftChoice(spec.get("breaking", "Stop")),
+        semantic=DriftChoice(spec.get("semantic", "Stop")),
+    )
+
+
+def budget(spec: "kinds.Budget") -> BudgetSpec:
+    """Return a budget; what is not limited is None."""
+    return BudgetSpec(
+        per_run=spec.get("perRun"),
+        per_month=spec.get("perMonth"),
+        max_bytes=size_bytes(spec["maxBytes"]) if "maxBytes" in spec else None,
+    )
+
+
+def _history(spec: "kinds.History") -> HistorySpec:
+    default = _NO_HISTORY
+    return HistorySpec(
+        keep_s=duration_s(spec["keep"]) if "keep" in spec else default.keep_s,
+        versions=spec.get("versions", default.versions),
+    )
+
+
+def check_shape(dataset: Dataset, report: Reporter) -> None:
+    """Report fields that contradict the format: modes, columns of bytes, globs of tables."""
+    files, source = dataset.format == "files", dataset.source
+    if files != (dataset.mode is Mode.MIRROR):
+        fix = "Write `mode: Mirror`, or leave it out." if files else "Use `Snapshot`."
+        detail = f"The format `{dataset.format}` cannot have the mode `{dataset.mode}`."
+        report.add("MAN120", ("spec", "mode"), detail, fix)
+    if dataset.incremental is not None and dataset.mode is not Mode.INCREMENTAL:
+        detail = f"`incremental` has no effect with the mode `{dataset.mode}`."
+        report.add("MAN120", ("spec", "incremental"), detail, "Write `mode: Incremental`.")
+    is_table = source.address is not None and source.address.is_table
+    if files and is_table:
+        detail = "A table has rows, and no files of its own to copy."
+        report.add("MAN120", ("spec", "format"), detail, "Use `ald`, `parquet` or `arrow`.")
+    if files and (source.reshapes or source.options):
+        detail = "With `files` bytes are copied as they are: no columns, rows or types are chosen."
+        fix = "Write `format: ald`, `parquet` or `arrow`, or remove these fields."
+        report.add("MAN120", ("spec", "source", _reshaping(source)), detail, fix)
+    if is_table:
+        _check_table(source, report)
+
+
+def _reshaping(source: SourceSpec) -> str:
+    if source.include or source.exclude or source.rename:
+        return "columns"
+    if source.where:
+        return "where"
+    return "schema" if source.types else "options"
+
+
+def _check_table(source: SourceSpec, report: Reporter) -> None:
+    for name, written, of in (
+        ("files", source.files, "folders and prefixes"),
+        ("options", source.options, "CSV and JSON Lines"),
+        ("schema", source.types, "CSV and JSON Lines"),
+    ):
+        if written:
+            detail = f"`{name}` is a field of {of}; the source is a table."
+            report.add("MAN120", ("spec", "source", name), detail, f"Remove `{name}`.")
+
+
+def platform(document: Document, value: Value) -> tuple[Platform, BudgetSpec, list[Diagnostic]]:
+    """Return the Platform of a document that fits, its budget, and what is unsafe in it."""
+    whole = cast("kinds.PlatformDocument", value)
+    spec, report = whole["spec"], Reporter(document)
+    network = Network(spec.get("network", "Public"))
+    _check_ranges(spec.get("cidrs", []), network, report)
+    for i, endpoint in enumerate(spec.get("endpoints", [])):
+        if _SECRET_IN_URL.search(endpoint):
+            report.add(
+                "MAN125", ("spec", "endpoints", i), "The endpoint holds a password.",
+                "Take it out, replace it by a new one, and write a reference in `credentials`.",
+            )  # fmt: skip
+    block = cast("Mapping[str, Mapping[str, Json]]", spec).get(spec["type"], {})
+    result = Platform(
+        name=whole["metadata"]["name"],
+        type=spec["type"],
+        network=network,
+        region=spec.get("region"),
+        endpoints=tuple(spec.get("endpoints", ())),
+        cidrs=tuple(spec.get("cidrs", ())),
+        credentials=tuple(spec.get("credentials", {}).items()),
+        max_concurrent=spec.get("pacing", {}).get("maxConcurrent"),
+        options=tuple(block.items()),
+        places=Places(document.places),
+    )
+    return result, budget(spec["budget"]) if "budget" in spec else _NO_BUDGET, report.diagnostics
+
+
+def _check_ranges(ranges: list[str], network: Network, report: Reporter) -> None:
+    if network is Network.ON_PREM and not ranges:
+        report.add(
+            "MAN130", ("spec", "network"), "`OnPrem` needs the address ranges of the site.",
+            "Add `cidrs:` with private or loopback ranges, such as `[10.0.0.0/8]`.",
+        )  # fmt: skip
+    for i, text in enumerate(ranges):
+        path = ("spec", "cidrs", i)
+        try:
+            parsed = ipaddress.ip_network(text)
+        except ValueError:
+            detail = f"{quoted(text)} is not an address range (host bits have to be zero)."
+            report.add("MAN116", path, detail, "Write a range such as `10.0.0.0/8`.")
+            continue
+        if network is Network.ON_PREM and not any(_within(parsed, p) for p in _PRIVATE):
+            detail = f"{quoted(text)} is neither private nor loopback, so it is not `OnPrem`."
+            report.add("MAN130", path, detail, "Name private ranges only, or change `network`.")
+
+
+def _within(
+    inner: ipaddress.IPv4Network | ipaddress.IPv6Network,
+    outer: ipaddress.IPv4Network | ipaddress.IPv6Network,
+) -> bool:
+    # `is_private` says yes to 0.0.0.0/0, since both of its ends are in some private range.
+    if isinstance(inner, ipaddress.IPv4Network):
+        return isinstance(outer, ipaddress.IPv4Network) and inner.subnet_of(outer)
+    return isinstance(outer, ipaddress.IPv6Network) and inner.subnet_of(outer)
+
+
+def egress_policy(document: Document, value: Value) -> tuple[EgressPolicy, list[Diagnostic]]:
+    """Return the EgressPolicy of a document that fits, and what is unsafe in it."""
+    whole = cast("kinds.EgressPolicyDocument", value)
+    spec, report = whole["spec"], Reporter(document)
+    if not spec.get("logAllRequests", True):
+        report.add(
+            "MAN130", ("spec", "logAllRequests"), "Requests are always logged.",
+            "Write `logAllRequests: true`, or leave it out.",
+        )  # fmt: skip
+    applies = spec.get("appliesTo", {})
+    result = EgressPolicy(
+        name=whole["metadata"]["name"],
+        tiers=tuple(Tier(tier) for tier in applies.get("tiers", ())),
+        datasets=tuple(applies.get("datasets", ())),
+        allow=tuple(
+            EgressRule(
+                host=rule["host"],
+                ports=tuple(rule.get("ports", (443,))),
+                max_upload_bytes=size_bytes(rule["maxUpload"]) if "maxUpload" in rule else None,
+            )
+            for rule in spec.get("allow", ())
+        ),
+        deny=tuple(EgressRule(host=rule["host"], ports=()) for rule in spec.get("deny", ())),
+        require_tls=spec.get("requireTls", True),
+        max_bytes=size_bytes(spec["maxBytes"]) if "maxBytes" in spec else None,
+        places=Places(document.places),
+    )
+    return result, report.diagnostics
+
+
+def workspace(
+    document: Document, value: Value, environment: str | None
+) -> tuple[Workspace, list[Diagnostic]]:
+    """Return the Workspace with `environment`, which it declares, chosen."""
+    whole = cast("kinds.WorkspaceDocument", value)
+    spec, report = whole["spec"], Reporter(document)
+    for name in ("prices", "network"):
+        if name in spec:
+            report.add(
+                "MAN132", ("spec", name), f"`{name}` is kept and shown; nothing uses it yet.",
+                "Remove it if you count on it.", Severity.WARNING,
+            )  # fmt: skip
+    if _SECRET_IN_URL.search(spec.get("network", {}).get("proxy", "")):
+        report.add(
+            "MAN125", ("spec", "network", "proxy"), "The proxy's address holds a password.",
+            "Take it out, and replace it by a new one.",
+        )  # fmt: skip
+    chosen = spec.get("environments", {}).get(environment, {}) if environment else {}
+    caps, default = spec.get("limits", {}), Limits()
+    result = Workspace(
+        name=whole.get("metadata", {}).get("name", "default"),
+        environment=environment,
+        default_tier=Tier(spec["defaultTier"]) if "defaultTier" in spec else None,
+        weakest_tier=Tier(chosen["weakestTier"]) if "weakestTier" in chosen else None,
+        enforcement=spec.get("enforcement", "Declared"),
+        region=spec.get("region"),
+        state=spec.get("state", "local"),
+        limits=Limits(
+            deletes=caps.get("deletes", default.deletes),
+            files=caps.get("files", default.files),
+            replaces=caps.get("replaces", default.replaces),
+            datasets=caps.get("datasets", default.datasets),
+        ),
+        budget=budget(spec["budget"]) if "budget" in spec else _NO_BUDGET,
+        places=Places(document.places),
+    )
+    return result, report.diagnostics

@@ -1,0 +1,1 @@
+"""The nouns: frozen values, closed unions and protocols. No input or output."""

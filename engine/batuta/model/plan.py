@@ -1,0 +1,279 @@
+"""A plan: what would be done, why, and under which preconditions.
+
+Immutable, storable, named by the digest of its canonical JSON. It is the executable graph:
+apply reads nothing else. Every action has a literal `kind`; `match` over `Action` is closed.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from batuta.model.canonical import Json
+from batuta.model.change import Change, Effect
+from batuta.model.cost import CostEstimate
+from batuta.model.diagnostic import Diagnostic, Location
+from batuta.model.log import Facts, Head, Label
+from batuta.model.resource import HistorySpec, IncrementalSpec, Platform, SourceSpec
+from batuta.model.table import TableSchema
+from batuta.model.transfer import Output
+
+PLAN_FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """Why an action is in the plan: a code of the closed list, one sentence, the line."""
+
+    code: str
+    text: str
+    locations: tuple[Location, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preconditions:
+    """What must still hold when the action starts. None means "must be absent".
+
+    `revision` is the resource's own in the state; a change of another resource does not count.
+    """
+
+    source_version: str | None = None
+    head: Head | None = None
+    revision: int = 0
+    manifest: str = ""
+    policies: str = ""
+    prices: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Volume:
+    """Bytes an action reads, stages, adds and leaves in history; rows where they are known.
+
+    `parts_kept` and `units_read` say how much of the dataset the action touches.
+    """
+
+    read_bytes: int = 0
+    staging_bytes: int = 0
+    new_bytes: int = 0
+    history_bytes: int = 0
+    rows: int | None = None
+    units_read: int = 0
+    units_kept: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """The dataset that an action touches, with all that apply needs to know of it."""
+
+    resource: str
+    destination: str
+    destination_platform: str | None
+    history: HistorySpec
+    origin: str
+    depends_on: tuple[str, ...] = ()
+    locations: tuple[Location, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer:
+    """What is read and how it is written.
+
+    `scope` is `all` (every unit is read anew), `units` (only units that no current part
+    holds are read; parts whose units are gone are removed or kept as the facts say), `merge`
+    (rows by key, those with a cursor from `since` on) or `changes` (rows by key, those that the
+    source says changed after its version `since`). `copy` means byte for byte. `columns` pairs
+    source and output names.
+    """
+
+    source: SourceSpec
+    source_version: str
+    source_schema: TableSchema | None
+    columns: tuple[tuple[str, str], ...]
+    scope: Literal["all", "units", "merge", "changes"]
+    copy: bool
+    output: Output
+    incremental: IncrementalSpec | None = None
+    since: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Step:
+    """What every action carries. `facts` is the dataset after the action."""
+
+    target: Target
+    preconditions: Preconditions
+    reasons: tuple[Reason, ...] = ()
+    changes: tuple[Change, ...] = ()
+    effect: Effect = Effect.NONE
+    volume: Volume = Volume()
+    cost: CostEstimate | None = None
+    decisions: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Create(_Step):
+    """Nothing is there; the dataset is made."""
+
+    transfer: Transfer
+    facts: Facts
+    label: Label
+    kind: Literal["create"] = "create"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Append(_Step):
+    """Rows or files are added; what is there stays as it is."""
+
+    transfer: Transfer
+    facts: Facts
+    label: Label
+    kind: Literal["append"] = "append"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replace(_Step):
+    """Parts are replaced or removed; the superseded ones go to history."""
+
+    transfer: Transfer
+    facts: Facts
+    label: Label
+    kind: Literal["replace"] = "replace"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvolveSchema(_Step):
+    """The dataset is written anew under another schema."""
+
+    transfer: Transfer
+    facts: Facts
+    label: Label
+    kind: Literal["evolve-schema"] = "evolve-schema"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Convert(_Step):
+    """The same rows in another format or with other output settings."""
+
+    transfer: Transfer
+    facts: Facts
+    label: Label
+    kind: Literal["convert"] = "convert"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relabel(_Step):
+    """A log entry without files: tier, protection, history or another field of the log."""
+
+    facts: Facts
+    label: Label
+    kind: Literal["relabel"] = "relabel"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move(_Step):
+    """The dataset goes to another destination; what was at `origin_destination` stays there."""
+
+    transfer: Transfer
+    facts: Facts
+    label: Label
+    origin_destination: str
+    kind: Literal["move"] = "move"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delete(_Step):
+    """Data that batuta made goes. `paths` and `rows` are listed before it runs."""
+
+    paths: tuple[str, ...] = ()
+    rows: int | None = None
+    kind: Literal["delete"] = "delete"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release(_Step):
+    """The document is gone; the data stays and batuta forgets it."""
+
+    kind: Literal["release"] = "release"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoOp(_Step):
+    """Nothing to do. `adopt_state` says that the state is brought up to what the log shows."""
+
+    adopt_state: bool = False
+    kind: Literal["no-op"] = "no-op"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blocked(_Step):
+    """Cannot be done as things are; the diagnostics say why and the way out.
+
+    `question` is `drift` where the specification's question may be asked at a terminal.
+    """
+
+    diagnostics: tuple[Diagnostic, ...] = ()
+    question: str | None = None
+    kind: Literal["blocked"] = "blocked"
+
+
+TransferAction = Create | Append | Replace | EvolveSchema | Convert | Move
+Action = (
+    Create | Append | Replace | EvolveSchema | Convert | Relabel | Move
+    | Delete | Release | NoOp | Blocked
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upstream:
+    """Where a Dataset lies that another one reads."""
+
+    name: str
+    destination: str
+    destination_platform: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Actions in the order they run (dependencies first, then by resource).
+
+    `platforms` and `upstreams` are what apply opens addresses with: it reads no manifests.
+
+    `partial` is true where selectors left resources out; `not_selected` counts them.
+    `read` names the platforms that were read; empty means offline. No clock in here.
+    """
+
+    format_version: int = PLAN_FORMAT_VERSION
+    batuta_version: str
+    workspace: str
+    environment: str | None = None
+    partial: bool = False
+    not_selected: int = 0
+    read: tuple[str, ...] = ()
+    actions: tuple[Action, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
+    limits: tuple[tuple[str, Json], ...] = ()
+    platforms: tuple[Platform, ...] = ()
+    upstreams: tuple[Upstream, ...] = ()
+
+    @property
+    def has_changes(self) -> bool:
+        """True where apply would do something."""
+        return any(not isinstance(a, NoOp | Blocked) for a in self.actions)
+
+    @property
+    def is_blocked(self) -> bool:
+        """True where at least one action cannot be done as things are."""
+        return any(isinstance(a, Blocked) for a in self.actions)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """What is volatile about a plan and so stays out of its digest.
+
+    `created_at` is RFC 3339 UTC; `free_bytes` pairs destinations with the space found there.
+    """
+
+    created_at: str
+    digest: str
+    plan: Plan
+    state_serial: int = 0
+    free_bytes: tuple[tuple[str, int], ...] = ()
+    timings_ms: tuple[tuple[str, int], ...] = ()

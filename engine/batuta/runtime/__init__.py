@@ -1,0 +1,1 @@
+"""What touches the world: observe, execute, journal, state, sandbox."""

@@ -1,0 +1,310 @@
+"""One action of a plan, done: bytes into staging, the log entry, and what the state then says."""
+
+import os
+import shutil
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import batuta
+from batuta.core.units import reconcile
+from batuta.model.address import parse_address
+from batuta.model.canonical import Json
+from batuta.model.dataset import DatasetStore
+from batuta.model.event import ActionProgress, Event, Retrying
+from batuta.model.log import Head, LogEntry, Part, SourceRef, UnitRef
+from batuta.model.observed import SourceState, Unit
+from batuta.model.plan import Delete, NoOp, Plan, Relabel, Release, TransferAction
+from batuta.model.resource import OnSourceDelete
+from batuta.model.state import ResourceRecord
+from batuta.model.transfer import CopyItem, UploadItem, UploadTask
+from batuta.runtime.clock import now_utc, wall_s
+from batuta.runtime.observe import Observer, Seen
+from batuta.runtime.retry import retrying
+from batuta.runtime.state.store import (
+    StateStore,
+    Write,
+    drop_resource,
+    drop_transfer,
+    put_resource,
+)
+from batuta.runtime.transfer import Staged, TransferRun
+from batuta.runtime.worker.wire import Reply, Request, TaskRequest
+
+_UPLOADS = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActResult:
+    """What to write into the state once the action is done, and what to report."""
+
+    writes: list[Write]
+    head: Head | None = None
+    staging: Path | None = None
+    bytes_read: int = 0
+    rows: int | None = None
+    files: int = 0
+    detail: Json = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Done:
+    """What an action's entry says beside what the plan said."""
+
+    source: SourceRef | None
+    added: tuple[Part, ...] = ()
+    removed: tuple[str, ...] = ()
+    rows: int | None = None
+    owner: Literal["Created", "Imported"] = "Created"
+
+
+@dataclass
+class Act:
+    """Does single actions. `seen` is what the plan was made from, by dataset name."""
+
+    plan: Plan
+    plan_digest: str
+    run_id: str
+    observer: Observer
+    store: StateStore
+    seen: Mapping[str, Seen]
+    scratch: Path
+    listen: Callable[[Event], None]
+    started: threading.Event = field(default_factory=threading.Event)
+
+    # -- transfers ----------------------------------------------------------------------------
+
+    def transfer(self, action: TransferAction) -> ActResult:
+        """Move what the action says, commit it to the destination's log."""
+        dataset = self._store_of(action.target.destination, action.target.destination_platform)
+        snapshot = None if action.kind == "move" else dataset.snapshot()
+        state = self._source_state(action)
+        current = snapshot.parts if snapshot else ()
+        keep, units, gone = _scope(action, current, state)
+        run = self._run(action, dataset, state, units, current)
+        staged = run.run()
+        if staged.kept is not None:
+            keep = [part for part in current if part.path in set(staged.kept)]
+            gone = [part for part in current if part.path not in set(staged.kept)]
+        fresh = {part.path for part in staged.parts}
+        entry = self._entry(
+            action,
+            _Done(
+                source=SourceRef(
+                    address=self.observer_address(action),
+                    version=action.transfer.source_version,
+                    platform=action.transfer.source.platform, cursor=staged.cursor,
+                ),
+                added=staged.parts,
+                removed=tuple(p.path for p in gone if p.path not in fresh),
+                rows=_rows([*keep, *staged.parts]),
+            ),
+        )  # fmt: skip
+        base = action.preconditions.head
+        if not dataset.files.moves:
+            dataset.announce(entry, base, staged.files)
+            self._upload(action, dataset, staged)
+        head = dataset.commit(entry, base, staged.files)
+        dataset.expire(action.target.history, wall_s())
+        return ActResult(
+            writes=[
+                put_resource(self._record(action, entry, head)),
+                *drop_transfer(run.id),
+            ],
+            head=head, staging=run.staging, bytes_read=staged.bytes_read, rows=entry.rows,
+            files=len(staged.parts), detail={"head": head.digest, "version": head.version},
+        )  # fmt: skip
+
+    def observer_address(self, action: TransferAction) -> str:
+        """The canonical address of what was read."""
+        source = action.transfer.source
+        return str(source.address) if source.address else f"dataset:{source.dataset}"
+
+    def _source_state(self, action: TransferAction) -> SourceState:
+        name = action.target.resource.partition("/")[2]
+        seen = self.seen[name]
+        assert seen.source is not None
+        return seen.source
+
+    def _run(
+        self,
+        action: TransferAction,
+        dataset: DatasetStore,
+        state: SourceState,
+        units: Sequence[Unit],
+        current: Sequence[Part],
+    ) -> TransferRun:
+        source = action.transfer.source
+        access = inner = local = None
+        if source.dataset is not None:
+            upstream = self.observer.store(self.observer.datasets[source.dataset])
+            local = upstream.source(self.observer.formats())
+        else:
+            assert source.address is not None
+            access, inner = self.observer.connections.access(source.address, source.platform)
+        address = action.target.resource
+
+        def told(size: int, rows: int, files: int) -> None:
+            self.listen(
+                ActionProgress(address=address, bytes_done=size, rows_done=rows, files_done=files)
+            )
+
+        def retold(attempt: int, wait_s: float, reason: str) -> None:
+            self.listen(Retrying(address=address, attempt=attempt, wait_s=wait_s, reason=reason))
+
+        run = TransferRun(
+            action=action, state=state, units=units, access=access, inner=inner,
+            local_source=local, parts=_merge_inputs(action, dataset, current),
+            part_format=action.facts.format, staging=self.scratch, store=self.store,
+            changes=self.observer.changes,
+            pool=self.observer.pool, told=told, retold=retold,
+        )  # fmt: skip
+        if dataset.files.moves:
+            dataset.files.prepare()
+            run.published = self._folder(dataset)
+            run.staging = run.published / "_staging" / run.id
+        else:
+            run.staging = self.scratch / run.id
+        self._clear(address, dataset, run)
+        return run
+
+    def _folder(self, dataset: DatasetStore) -> Path:
+        """Where a local dataset lies, whatever folder the command was typed in."""
+        location = os.path.expanduser(dataset.files.location)
+        return Path(os.path.abspath(self.observer.connections.root / location))
+
+    def _clear(self, address: str, dataset: DatasetStore, run: TransferRun) -> None:
+        """Clear away what dead runs left of other work on the same resource."""
+        others = {i: s for i, r, s in self.store.transfers() if r == address and i != run.id}
+        if not others:
+            return
+        dataset.recover(frozenset({run.id}))
+        for folder in others.values():
+            shutil.rmtree(folder, ignore_errors=True)
+        self.store.write([write for other in others for write in drop_transfer(other)])
+
+    def _upload(self, action: TransferAction, dataset: DatasetStore, staged: Staged) -> None:
+        """Send staged files to the object store, under their final names, in data workers."""
+        sizes = {part.path: part.size_bytes for part in staged.parts}
+        for start in range(0, len(staged.files), _UPLOADS):
+            pairs = staged.files[start : start + _UPLOADS]
+
+            def attempt(pairs: tuple[tuple[str, str], ...] = pairs) -> None:
+                puts = dataset.files.upload_inputs(pairs)
+                if puts is None:
+                    dataset.files.publish(pairs)
+                    return
+                items = tuple(
+                    UploadItem(
+                        name=Path(local).name, url=put.url, headers=put.headers,
+                        size_bytes=sizes[path],
+                    )
+                    for (local, path), put in zip(pairs, puts, strict=True)
+                )  # fmt: skip
+                task = UploadTask(
+                    id=f"upload:{pairs[0][1]}", items=items, staging=str(Path(pairs[0][0]).parent)
+                )
+                self.observer.pool.ask(Request(task=TaskRequest(upload=task)), pairs[0][1], _ignore)
+
+            retrying(attempt, self.observer.pool.stop, self._retold(action.target.resource))
+
+    def _retold(self, address: str) -> Callable[[int, float, str], None]:
+        def told(attempt: int, wait_s: float, reason: str) -> None:
+            self.listen(Retrying(address=address, attempt=attempt, wait_s=wait_s, reason=reason))
+
+        return told
+
+    # -- actions without bytes ----------------------------------------------------------------
+
+    def relabel(self, action: Relabel) -> ActResult:
+        """Commit an entry that changes fields of the log alone."""
+        dataset = self._store_of(action.target.destination, action.target.destination_platform)
+        snapshot = dataset.snapshot()
+        assert snapshot is not None
+        before = snapshot.entry
+        entry = self._entry(
+            action, _Done(source=before.source, owner=before.owner, rows=snapshot.rows)
+        )
+        head = dataset.commit(entry, action.preconditions.head, ())
+        return ActResult(
+            writes=[put_resource(self._record(action, entry, head))], head=head, rows=entry.rows
+        )
+
+    def delete(self, action: Delete) -> ActResult:
+        """Delete what batuta made, and forget the resource."""
+        dataset = self._store_of(action.target.destination, action.target.destination_platform)
+        dataset.delete(action.paths)
+        return ActResult(writes=[drop_resource(action.target.resource)], files=len(action.paths))
+
+    def release(self, action: Release) -> ActResult:
+        """Forget the resource; its data stays."""
+        return ActResult(writes=[drop_resource(action.target.resource)])
+
+    def adopt_state(self, action: NoOp) -> ActResult:
+        """Bring the record up to what the destination's log shows."""
+        dataset = self._store_of(action.target.destination, action.target.destination_platform)
+        snapshot = dataset.snapshot()
+        assert snapshot is not None
+        record = self._record(action, snapshot.entry, snapshot.head)
+        return ActResult(writes=[put_resource(record)], head=snapshot.head)
+
+    # -- shared -------------------------------------------------------------------------------
+
+    def _store_of(self, destination: str, platform: str | None) -> DatasetStore:
+        return self.observer.store_at(parse_address(destination), platform)
+
+    def _entry(self, action: TransferAction | Relabel, done: "_Done") -> LogEntry:
+        return LogEntry(
+            version=0, parent=None, written_at=now_utc(), batuta_version=batuta.__version__,
+            action=action.kind, resource=action.target.resource, owner=done.owner,
+            plan=self.plan_digest, facts=action.facts, source=done.source, label=action.label,
+            added=done.added, removed=done.removed, rows=done.rows, decisions=action.decisions,
+        )  # fmt: skip
+
+    def _record(
+        self, action: TransferAction | Relabel | NoOp, entry: LogEntry, head: Head
+    ) -> ResourceRecord:
+        return ResourceRecord(
+            address=action.target.resource, revision=action.preconditions.revision + 1,
+            destination=action.target.destination,
+            destination_platform=action.target.destination_platform,
+            origin=action.target.origin, owner=entry.owner, head=head, facts=entry.facts,
+            label=entry.label, run=self.run_id, plan=entry.plan,
+            manifest=action.preconditions.manifest,
+        )  # fmt: skip
+
+
+def _scope(
+    action: TransferAction, current: Sequence[Part], state: SourceState
+) -> tuple[list[Part], Sequence[Unit], list[Part]]:
+    """Return (parts that stay, units to read, parts that go)."""
+    if action.transfer.scope != "units":
+        return [], state.units, list(current)
+    choice = reconcile(tuple(current), state.units, OnSourceDelete(action.facts.on_source_delete))
+    return list(choice.keep), choice.read, list(choice.remove)
+
+
+def _merge_inputs(
+    action: TransferAction, dataset: DatasetStore, current: Sequence[Part]
+) -> tuple[CopyItem, ...]:
+    if action.transfer.scope not in {"merge", "changes"}:
+        return ()
+    refs = [UnitRef(part.path, part.sha256) for part in current]
+    inputs = dataset.files.inputs(
+        [(part.path, part.size_bytes, ref) for part, ref in zip(current, refs, strict=True)]
+    )
+    return tuple(
+        CopyItem(input=replace(source, key=part.path), unit=ref, name=part.path, rows=part.rows)
+        for part, ref, source in zip(current, refs, inputs, strict=True)
+    )
+
+
+def _rows(parts: Sequence[Part]) -> int | None:
+    counts = [part.rows for part in parts if part.rows is not None]
+    return sum(counts) if len(counts) == len(parts) else None
+
+
+def _ignore(reply: Reply) -> None:
+    """Uploads report nothing but their end."""

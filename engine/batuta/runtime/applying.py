@@ -1,0 +1,178 @@
+"""From a plan to a run: the lease, recovery, the stale check, the executor, the report."""
+
+import secrets
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from batuta.core.stale import Now, WorldNow, stale
+from batuta.model.address import parse_address
+from batuta.model.diagnostic import BatutaError, Diagnostic, StalePlan
+from batuta.model.event import ActionFinished, Event, RunReport, RunStarted
+from batuta.model.log import Head
+from batuta.model.plan import Action, Blocked, Envelope, NoOp, Plan
+from batuta.model.resource import Dataset, SourceSpec
+from batuta.model.state import RunRecord
+from batuta.runtime.act import Act
+from batuta.runtime.clock import monotonic_s, now_utc
+from batuta.runtime.execute import Executor
+from batuta.runtime.observe import Observer, Seen
+from batuta.runtime.state.lease import LeaseKeeper
+from batuta.runtime.state.store import StateStore, put_run
+
+_JOBS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplyRequest:
+    """What a run needs besides the plan. `seen` is what the plan was made from, if just now."""
+
+    envelope: Envelope
+    command: str
+    actor: str
+    scratch: Path
+    seen: Mapping[str, Seen] | None = None
+    lock_timeout_s: float = 0
+
+
+@dataclass
+class Applier:
+    """Applies plans with one observer and one state store.
+
+    `manifests` are the digests of the documents now, by resource; one that is not known is
+    taken as it was. `policies` and `prices` are digests.
+    """
+
+    observer: Observer
+    store: StateStore
+    recover: Callable[[], tuple[str, ...]]
+    manifests: Mapping[str, str] = field(default_factory=dict)
+    policies: str = ""
+    prices: str = ""
+
+    def apply(
+        self, request: ApplyRequest, listen: Callable[[Event], None], stop: threading.Event
+    ) -> RunReport:
+        """Run the plan; every outcome, failures included, is in the report.
+
+        Raises:
+            StateLocked: LCK101, another run holds the state; nothing was touched.
+            StalePlan: PLN codes that say what moved; nothing was touched.
+        """
+        began = monotonic_s()
+        plan = request.envelope.plan
+        self.observer.pool.stop = stop
+        with LeaseKeeper(self.store, request.command, request.lock_timeout_s):
+            self.recover()
+            seen = request.seen
+            if seen is None:
+                seen = self._look_again(plan, listen)
+            self._refuse_stale(plan, seen)
+            run = self._begin(request)
+            listen(RunStarted(run=run.id, plan=request.envelope.digest, actions=run.actions))
+            act = Act(
+                plan=plan, plan_digest=request.envelope.digest, run_id=run.id,
+                observer=self.observer, store=self.store, seen=seen, scratch=request.scratch,
+                listen=listen,
+            )  # fmt: skip
+            executor = Executor(
+                plan=plan, run_id=run.id, act=act, listen=listen, stop=stop, jobs=_JOBS
+            )
+            outcomes = executor.run()
+            report = _report(run, outcomes, monotonic_s() - began, cancelled=stop.is_set())
+            if executor.halt is None:
+                self._end(run, report)
+        listen(report)
+        return report
+
+    def _look_again(self, plan: Plan, listen: Callable[[Event], None]) -> dict[str, Seen]:
+        """Observe what a saved plan touches; apply reads no manifests for it."""
+        datasets = [_dataset(action) for action in plan.actions if _moves(action)]
+        return self.observer.look(datasets, listen)
+
+    def _refuse_stale(self, plan: Plan, seen: Mapping[str, Seen]) -> None:
+        revisions = {r.address: r.revision for r in self.store.resources()}
+        resources: dict[str, Now] = {}
+        unread: list[Diagnostic] = []
+        for action in plan.actions:
+            if isinstance(action, NoOp | Blocked):
+                continue
+            address = action.target.resource
+            found = seen.get(address.partition("/")[2])
+            if found is not None:
+                unread.extend((*found.source_problems, *found.destination_problems))
+            resources[address] = Now(
+                source_version=found.source.version if found and found.source else None,
+                head=self._head(action, found),
+                revision=revisions.get(address, 0),
+                manifest=self.manifests.get(address, action.preconditions.manifest),
+            )
+        if unread:
+            raise BatutaError(*unread)
+        now = WorldNow(policies=self.policies, prices=self.prices, resources=resources)
+        if problems := stale(plan, now):
+            raise StalePlan(*problems)
+
+    def _head(self, action: Action, found: Seen | None) -> Head | None:
+        if found is not None and found.destination is not None:
+            return found.destination.head
+        target = action.target
+        snapshot = self.observer.store_at_text(
+            target.destination, target.destination_platform
+        ).snapshot()
+        return snapshot.head if snapshot else None
+
+    def _begin(self, request: ApplyRequest) -> RunRecord:
+        work = [a for a in request.envelope.plan.actions if not isinstance(a, NoOp | Blocked)]
+        run = RunRecord(
+            id=f"{now_utc()[:19].replace(':', '').replace('-', '')}-{secrets.token_hex(3)}",
+            command=request.command, plan=request.envelope.digest, actor=request.actor,
+            started_at=now_utc(), ended_at=None, status="running", actions=len(work),
+            done=0, failed=0,
+        )  # fmt: skip
+        self.store.write([put_run(run)])
+        return run
+
+    def _end(self, run: RunRecord, report: RunReport) -> None:
+        touched = [o for o in report.outcomes if o.action not in ("no-op", "blocked")]
+        ended = replace(
+            run, ended_at=now_utc(), status=report.status,
+            done=sum(o.status == "done" for o in touched),
+            failed=sum(o.status == "failed" for o in touched), bytes_read=report.bytes_read,
+        )  # fmt: skip
+        self.store.write([put_run(ended)])
+
+
+def _moves(action: Action) -> bool:
+    return not isinstance(action, NoOp | Blocked)
+
+
+def _dataset(action: Action) -> Dataset:
+    """The dataset behind an action, as far as looking at it needs one."""
+    target = action.target
+    transfer = getattr(action, "transfer", None)
+    facts = getattr(action, "facts", None)
+    return Dataset(
+        name=target.resource.partition("/")[2],
+        source=transfer.source if transfer else SourceSpec(),
+        destination=parse_address(target.destination),
+        destination_platform=target.destination_platform,
+        format=facts.format if facts else "files",
+    )
+
+
+def _report(
+    run: RunRecord, outcomes: tuple[ActionFinished, ...], seconds: float, *, cancelled: bool
+) -> RunReport:
+    statuses = {outcome.status for outcome in outcomes}
+    done = any(o.status == "done" and o.action not in ("no-op", "blocked") for o in outcomes)
+    status = "done"
+    if cancelled:
+        status = "cancelled"
+    elif statuses - {"done"}:
+        status = "partial" if done else "failed"
+    return RunReport(
+        run=run.id, plan=run.plan, status=status,  # type: ignore[arg-type]  # four literals
+        outcomes=outcomes, bytes_read=sum(o.bytes_read for o in outcomes), seconds=seconds,
+    )  # fmt: skip

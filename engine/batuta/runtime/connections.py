@@ -1,0 +1,128 @@
+"""From an address and the Platforms of a workspace to what a connector needs to open it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from batuta.model.address import Address
+from batuta.model.connector import Connection, Connector, Files
+from batuta.model.diagnostic import BatutaError, Diagnostic
+from batuta.model.resource import Platform
+from batuta.model.tier import Network
+from batuta.runtime.registry import connector_for, formats
+from batuta.runtime.secrets import resolve
+from batuta.runtime.worker.main import connection
+from batuta.runtime.worker.wire import Access
+
+
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """Opens addresses with the Platforms of one workspace.
+
+    `environment` is what secrets and vendors' own defaults are resolved from.
+    """
+
+    platforms: Mapping[str, Platform]
+    environment: Mapping[str, str]
+    root: Path
+
+    def platform_of(self, address: Address, name: str | None) -> Platform:
+        """Return the Platform behind an address: the named one, the only one, or an implicit one.
+
+        Raises:
+            BatutaError: EXT101 unknown scheme; EXT102 package missing; EXT103 ambiguous.
+        """
+        connector = connector_for(address.inner.scheme)
+        if name is not None and name in self.platforms:
+            return self.platforms[name]
+        fitting = [p for p in self.platforms.values() if p.type == connector.platform_type]
+        if len(fitting) == 1:
+            return fitting[0]
+        if len(fitting) > 1:
+            raise BatutaError(_ambiguous(address, [p.name for p in fitting]))
+        return implicit_platform(connector, self.environment)
+
+    def access(self, address: Address, name: str | None) -> tuple[Access, Access | None]:
+        """Return what a worker needs for `address`, and for the store under it if it is a table."""
+        inner_connector = connector_for(address.inner.scheme)
+        platform = self.platform_of(address, name)
+        inner = self._access(inner_connector, platform)
+        if address.scheme == address.inner.scheme:
+            return inner, None
+        table = connector_for(address.scheme)
+        bare = Platform(name=table.name, type=table.platform_type, network=platform.network)
+        return self._access(table, bare), inner
+
+    def _access(self, connector: Connector, platform: Platform) -> Access:
+        where = tuple(platform.places.values())[:1]
+        options = dict(platform.options)
+        if platform.region is not None:
+            options.setdefault("region", platform.region)
+        return Access(
+            connector=connector.name,
+            platform=platform.name,
+            type=platform.type,
+            network=platform.network,
+            region=platform.region,
+            endpoints=platform.endpoints,
+            options=options,
+            secrets={
+                key: resolve(reference, self.environment, self.root, where)
+                for key, reference in platform.credentials
+            },
+            root=str(self.root),
+        )
+
+    def files(self, address: Address, name: str | None) -> Files:
+        """Open the folder or prefix at `address` as a place that a dataset can live in.
+
+        Raises:
+            BatutaError: EXT104, nothing can be written to this kind of address.
+        """
+        connector = connector_for(address.scheme)
+        if connector.files is None:
+            raise BatutaError(
+                Diagnostic(
+                    code="EXT104",
+                    summary="Not a place that can be written to",
+                    detail=f"`{address}` cannot hold a dataset.",
+                    fix="Use a folder or an object store's prefix as the destination.",
+                )
+            )
+        access, _ = self.access(address, name)
+        return connector.files(self.connection(access, None), address)
+
+    def connection(self, access: Access, inner: Access | None) -> Connection:
+        """Open `access` in this process."""
+        return connection(access, inner)
+
+
+def implicit_platform(connector: Connector, environment: Mapping[str, str]) -> Platform:
+    """Return the Platform that the vendor's own defaults state; secrets stay references."""
+    stated = dict(connector.implicit(environment)) if connector.implicit else {}
+    references = stated.pop("credentials", None)
+    return Platform(
+        name=connector.platform_type,
+        type=connector.platform_type,
+        network=Network.LOCAL if connector.platform_type == "local" else Network.PUBLIC,
+        options=tuple(stated.items()),
+        credentials=tuple(
+            (str(name), str(reference))
+            for name, reference in (references.items() if isinstance(references, Mapping) else ())
+        ),
+        implicit=True,
+    )
+
+
+def format_targets() -> dict[str, int]:
+    """The Arrow size at which a part of each format ends."""
+    return {name: record.target_bytes for name, record in formats().items()}
+
+
+def _ambiguous(address: Address, names: list[str]) -> Diagnostic:
+    return Diagnostic(
+        code="EXT103",
+        summary="More than one Platform fits",
+        detail=f"`{address}` could be reached through {', '.join(sorted(names))}.",
+        fix="Name one with `platform:` beside the address.",
+    )

@@ -1,0 +1,171 @@
+"""Looking into a dataset: its log, its rows, its integrity; and taking over what is there."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import batuta
+from batuta.model.address import Address, parse_address
+from batuta.model.dataset import DatasetStore, Verification
+from batuta.model.diagnostic import BatutaError, Diagnostic
+from batuta.model.log import Facts, Head, Label, LogEntry, Part
+from batuta.model.resource import Dataset
+from batuta.model.state import ResourceRecord
+from batuta.model.table import TableSchema
+from batuta.model.tier import Tier
+from batuta.runtime.clock import now_utc
+from batuta.runtime.observe import Observer
+from batuta.runtime.registry import formats
+from batuta.runtime.state.store import StateStore, accept_head
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A dataset that somebody named: by its name in the manifests, or by where it lies."""
+
+    resource: str
+    destination: Address
+    platform: str | None
+    dataset: DatasetStore
+    record: ResourceRecord | None
+
+
+@dataclass
+class Datasets:
+    """Opens datasets by name or place."""
+
+    wanted: dict[str, Dataset]
+    observer: Observer
+    store: StateStore
+
+    def find(self, where: str) -> Place:
+        """Return the dataset that `where` names: a resource, or an address.
+
+        Raises:
+            BatutaError: CLI-side codes are not used here; DAT101 nothing is there.
+        """
+        name = where.removeprefix("Dataset/")
+        record = self.store.resource(f"Dataset/{name}")
+        if name in self.wanted:
+            dataset = self.wanted[name]
+            destination, platform = dataset.destination, dataset.destination_platform
+        elif record is not None:
+            destination = parse_address(record.destination)
+            platform = record.destination_platform
+        else:
+            destination, platform = _address(where), None
+            record = self._recorded_at(destination)
+            name = record.address.partition("/")[2] if record else str(destination)
+        opened = self.observer.store_at(destination, platform)
+        return Place(
+            resource=f"Dataset/{name}", destination=destination, platform=platform,
+            dataset=opened, record=record,
+        )  # fmt: skip
+
+    def _recorded_at(self, destination: Address) -> ResourceRecord | None:
+        wanted = str(destination).rstrip("/")
+        for record in self.store.resources():
+            if record.destination.rstrip("/") == wanted:
+                return record
+        return None
+
+    def log(self, where: str) -> tuple[LogEntry, ...]:
+        """Return all entries, oldest first."""
+        place = self._committed(where)
+        return place.dataset.entries()
+
+    def batches(self, where: str, version: int | None) -> "Iterator[pa.RecordBatch]":
+        """Yield the rows of a version (None: the newest) in row order."""
+        place = self._committed(where)
+        yield from place.dataset.batches(version, dict(formats()))
+
+    def verify(
+        self, where: str, accept: str | None, told: Callable[[int, int], None]
+    ) -> Verification:
+        """Hash everything; with `accept`, record why a rolled back head is accepted."""
+        place = self._committed(where)
+        head = place.dataset.snapshot()
+        assert head is not None
+        anchor = place.record.head if place.record else None
+        destination = str(place.destination)
+        if accept is not None:
+            self.store.write([accept_head(destination, head.head.digest, accept, now_utc())])
+        if head.head.digest in self.store.accepted_heads(destination):
+            anchor = head.head
+        return place.dataset.verify(anchor, told)
+
+    def _committed(self, where: str) -> Place:
+        place = self.find(where)
+        state = place.dataset.observe()
+        if state.condition == "dataset" or (state.condition == "damaged" and state.snapshot):
+            return place
+        if state.condition == "damaged":
+            raise BatutaError(*state.problems)
+        raise BatutaError(
+            Diagnostic(
+                code="DAT101",
+                summary="No dataset there",
+                detail=f"`{where}` has no log of batuta ({state.condition}).",
+                fix="Name a dataset of the manifests, or a folder that batuta wrote.",
+            )
+        )
+
+    def adoption(
+        self, where: str, told: Callable[[str], TableSchema | None], *, write: bool
+    ) -> tuple[Place, tuple[Part, ...]]:
+        """Hash what lies at a place without a log and, if `write`, make it version 0."""
+        place = self.find(where)
+        name = place.resource.partition("/")[2]
+        wanted = self.wanted.get(name)
+        draft = LogEntry(
+            version=0, parent=None, written_at=now_utc(), batuta_version=batuta.__version__,
+            action="import", resource=place.resource, owner="Imported", plan=None,
+            facts=_imported_facts(place, wanted), source=None,
+            label=Label(confidentiality=Tier.PRIVATE_CLOUD, integrity=Tier.STANDARD),
+        )  # fmt: skip
+        return place, place.dataset.adopt(told, draft, write)
+
+    def record_adoption(self, place: Place) -> ResourceRecord:
+        """Return the record of a dataset that was just adopted."""
+        snapshot = place.dataset.snapshot()
+        assert snapshot is not None
+        dataset = self.wanted.get(place.resource.partition("/")[2])
+        return ResourceRecord(
+            address=place.resource, revision=(place.record.revision if place.record else 0) + 1,
+            destination=str(place.destination), destination_platform=place.platform,
+            origin=dataset.origin if dataset else "Command", owner="Imported",
+            head=snapshot.head, facts=snapshot.entry.facts, label=snapshot.entry.label,
+            run="import", plan=None, manifest=dataset.manifest_digest if dataset else "",
+        )  # fmt: skip
+
+
+def _address(where: str) -> Address:
+    try:
+        return parse_address(where)
+    except ValueError as error:
+        raise BatutaError(
+            Diagnostic(
+                code="DAT101",
+                summary="No dataset there",
+                detail=f"`{where}` is not an address: {error}.",
+                fix="Name a dataset of the manifests, or a folder that batuta wrote.",
+            )
+        ) from error
+
+
+def _imported_facts(place: Place, wanted: Dataset | None) -> Facts:
+    return Facts(
+        source=str(wanted.source.address) if wanted and wanted.source.address else "import",
+        source_version="import", schema=None, format=wanted.format if wanted else "files",
+        mode=wanted.mode if wanted else "Mirror", tier=Tier.PRIVATE_CLOUD, tier_derived=True,
+        protect=wanted.protect if wanted else False,
+    )  # fmt: skip
+
+
+def head_of(place: Place) -> Head | None:
+    """The live head of a place."""
+    snapshot = place.dataset.snapshot()
+    return snapshot.head if snapshot else None

@@ -1,0 +1,326 @@
+"""The façade: everything that a command, a dashboard or a program asks of batuta.
+
+One engine is one workspace, opened once. It holds the state store, the cache and the workers,
+and closes them with `close`.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from batuta.core.plan_document import digest_of
+from batuta.model.dataset import Verification
+from batuta.model.diagnostic import BatutaError, Diagnostic, StateLocked
+from batuta.model.event import Event, RunReport
+from batuta.model.log import LogEntry, Part
+from batuta.model.plan import Envelope
+from batuta.model.resource import Desired, Platform
+from batuta.model.state import Lease, ResourceRecord, RunRecord, StepRecord
+from batuta.runtime.applying import Applier, ApplyRequest
+from batuta.runtime.cache import Cache
+from batuta.runtime.clock import now_utc
+from batuta.runtime.connections import Connections, format_targets
+from batuta.runtime.datasets import Datasets
+from batuta.runtime.drifting import DriftFinding, find_drift
+from batuta.runtime.load import Loader, Validation
+from batuta.runtime.observe import Observer, Seen
+from batuta.runtime.planning import Planned, Planner, PlanRequest
+from batuta.runtime.plans import find_plan, save_plan
+from batuta.runtime.recover import recover
+from batuta.runtime.state import lease as leases
+from batuta.runtime.state.store import StateStore, put_resource
+from batuta.runtime.surgery import StateSurgery, move, rebuild, remove
+from batuta.runtime.worker.pool import WorkerPool
+from batuta.runtime.workspace import WorkspacePlaces, find_workspace
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Listen = Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkspaceOptions:
+    """Where to look for a workspace and what was said about it on the command line.
+
+    `single` names the destination of a one-line command. `targets` overrules, by format, the
+    Arrow size in bytes at which a part ends; parts of another size are other parts.
+    """
+
+    folder: Path
+    environment: str | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
+    actor: str = ""
+    single: str | None = None
+    command: str = "batuta"
+    targets: Mapping[str, int] = field(default_factory=dict)
+
+
+class Engine:
+    """One workspace, open. Thread-safe only where a method says so."""
+
+    def __init__(self, options: WorkspaceOptions, places: WorkspacePlaces) -> None:
+        self._options = options
+        self._places = places
+        self._environment = dict(os.environ)
+        self.root = places.root
+        self.in_workspace = places.declared
+        self._planned: tuple[str, Mapping[str, Seen]] | None = None
+
+    @staticmethod
+    def open(options: WorkspaceOptions, *, connect: bool = True) -> "Engine":
+        """Find the workspace around `options.folder`; nothing is contacted.
+
+        With `connect`, manifests that do not validate are an error at once.
+
+        Raises:
+            BatutaError: MAN codes for manifests, STA codes for the state.
+        """
+        places = find_workspace(options.folder, os.environ, options.single)
+        engine = Engine(options, places)
+        if connect:
+            _ = engine.desired
+        return engine
+
+    def close(self) -> None:
+        """End workers and close files; what was opened lazily is closed if it was."""
+        for name in ("pool", "cache", "store"):
+            if name in self.__dict__:
+                getattr(self, name).close()
+                del self.__dict__[name]
+
+    # -- what it is made of, each opened at first use ---------------------------------------
+
+    @cached_property
+    def cache(self) -> Cache:
+        """The cache beside the state."""
+        return Cache(self._places.cache)
+
+    @cached_property
+    def store(self) -> StateStore:
+        """The state store of the chosen environment."""
+        return StateStore(self._places.database(self._options.environment))
+
+    @cached_property
+    def pool(self) -> WorkerPool:
+        """The worker processes."""
+        return WorkerPool()
+
+    @cached_property
+    def loader(self) -> Loader:
+        """Reads the manifests."""
+        return Loader(
+            places=self._places, cache=lambda: self.cache, environment=self._options.environment,
+            variables=self._options.variables, process=self._environment,
+        )  # fmt: skip
+
+    @cached_property
+    def desired(self) -> Desired:
+        """The desired state. Raises BatutaError with all diagnostics if there is none."""
+        found = self.validate()
+        if found.desired is None:
+            raise BatutaError(*found.diagnostics)
+        return found.desired
+
+    @cached_property
+    def observer(self) -> Observer:
+        """Looks at sources and destinations."""
+        return self._observer(self.desired.platforms)
+
+    def _observer(self, platforms: Sequence[Platform]) -> Observer:
+        connections = Connections(
+            platforms={platform.name: platform for platform in platforms},
+            environment=self._environment, root=self.root,
+        )  # fmt: skip
+        datasets = {dataset.name: dataset for dataset in self.desired.datasets}
+        return Observer(connections, self.pool, self.cache, datasets)
+
+    # -- manifests --------------------------------------------------------------------------
+
+    def validate(self) -> Validation:
+        """Read and check all manifests, offline; all findings of all files together."""
+        return self.loader.load()
+
+    def source_text(self, file: str) -> str | None:
+        """Return the text of a manifest, for an excerpt under a diagnostic."""
+        return self.loader.text(file)
+
+    # -- plan and apply ---------------------------------------------------------------------
+
+    def plan(self, request: PlanRequest, listen: Listen) -> Envelope:
+        """Look at what `request` is about and return the plan. Nothing is changed anywhere."""
+        targets = {**format_targets(), **self._options.targets}
+        planner = Planner(self.desired, self.observer, self.store, targets)
+        planned: Planned = planner.plan(request, listen)
+        envelope = Envelope(
+            created_at=now_utc(), digest=digest_of(planned.plan), plan=planned.plan,
+            state_serial=self.store.serial, free_bytes=planned.free_bytes,
+        )  # fmt: skip
+        self._planned = (envelope.digest, planned.seen)
+        return envelope
+
+    def save(self, envelope: Envelope, path: Path | None = None) -> Path:
+        """Write a plan to `path`, or under its digest beside the state; return where it is."""
+        return save_plan(envelope, path, self._places.plans)
+
+    def load_plan(self, name: str) -> Envelope:
+        """Read a saved plan: a file, or the first digits of a digest."""
+        return find_plan(name, self._options.folder, self._places.plans)
+
+    def apply(
+        self,
+        envelope: Envelope,
+        listen: Listen,
+        stop: threading.Event,
+        lock_timeout_s: float = 0,
+    ) -> RunReport:
+        """Run a plan. One made by this engine just now is not looked at again.
+
+        Raises:
+            StateLocked: another run holds the state. StalePlan: the world moved.
+        """
+        observer = self.observer
+        seen = None
+        if self._planned is not None and self._planned[0] == envelope.digest:
+            seen = self._planned[1]
+        else:
+            observer = self._observer_of(envelope)
+        applier = Applier(observer, self.store, self._recover_now, self._manifests(seen is None))
+        request = ApplyRequest(
+            envelope=envelope, command=self._options.command, actor=self._options.actor,
+            scratch=self._places.scratch, seen=seen, lock_timeout_s=lock_timeout_s,
+        )  # fmt: skip
+        return applier.apply(request, listen, stop)
+
+    def _manifests(self, saved: bool) -> dict[str, str]:
+        """Digests of the documents now; a saved plan may be applied without any."""
+        found = self.validate().desired if saved else None
+        return {d.address: d.manifest_digest for d in found.datasets} if found else {}
+
+    def _observer_of(self, envelope: Envelope) -> Observer:
+        """An observer with the plan's own platforms and upstream datasets."""
+        from batuta.model.address import parse_address
+        from batuta.model.resource import Dataset, SourceSpec
+
+        connections = Connections(
+            platforms={platform.name: platform for platform in envelope.plan.platforms},
+            environment=self._environment, root=self.root,
+        )  # fmt: skip
+        upstreams = {
+            end.name: Dataset(
+                name=end.name, source=SourceSpec(), destination=parse_address(end.destination),
+                destination_platform=end.destination_platform,
+            )
+            for end in envelope.plan.upstreams
+        }  # fmt: skip
+        return Observer(connections, self.pool, self.cache, upstreams)
+
+    def recover(self) -> tuple[str, ...]:
+        """Put right what a killed run left; one sentence per thing done.
+
+        Does nothing where another run is alive, or where no state has ever been written.
+        """
+        if not self._places.database(self._options.environment).exists():
+            return ()
+        if not self.store.unfinished_runs():
+            return ()
+        try:
+            with leases.LeaseKeeper(self.store, "recovery"):
+                return self._recover_now()
+        except StateLocked:
+            return ()
+
+    def _recover_now(self) -> tuple[str, ...]:
+        return recover(self.store, self.observer.store_at_text)
+
+    def drift(self, listen: Listen) -> tuple[DriftFinding, ...]:
+        """Compare what was committed with what is there now; nothing is planned."""
+        return find_drift(self.desired.datasets, self.observer, self.store, listen)
+
+    # -- state ------------------------------------------------------------------------------
+
+    def records(self) -> tuple[ResourceRecord, ...]:
+        """All recorded resources in order of address."""
+        return tuple(self.store.resources())
+
+    def runs(self, limit: int = 50) -> tuple[RunRecord, ...]:
+        """The newest runs first."""
+        return tuple(self.store.runs(limit))
+
+    def steps(self, run: str) -> tuple[StepRecord, ...]:
+        """The steps of one run."""
+        return tuple(self.store.steps(run))
+
+    def verify_state(self) -> tuple[Diagnostic, ...]:
+        """Check the state database and every record's checksum."""
+        return tuple(self.store.verify())
+
+    def rebuild_state(self, *, write: bool) -> StateSurgery:
+        """Work the state out from manifests and logs; write it if asked."""
+        return self._operate(
+            rebuild(self.desired.datasets, self.observer, self.store), write, "state rebuild"
+        )
+
+    def move_state(self, old: str, new: str, *, write: bool) -> StateSurgery:
+        """Rename a record."""
+        return self._operate(move(old, new, self.store), write, "state mv")
+
+    def remove_state(self, address: str, *, write: bool) -> StateSurgery:
+        """Forget a record; data and log stay."""
+        return self._operate(remove(address, self.store), write, "state rm")
+
+    def _operate(self, surgery: StateSurgery, write: bool, command: str) -> StateSurgery:
+        if write and surgery.writes:
+            with leases.LeaseKeeper(self.store, f"batuta {command}"):
+                self.store.write(surgery.writes)
+        return surgery
+
+    def lease(self) -> Lease | None:
+        """Who holds the state now."""
+        return leases.current(self.store)
+
+    def steal_lease(self) -> Lease | None:
+        """Break the lease; the holder's next write is refused."""
+        return leases.steal(self.store)
+
+    # -- datasets ---------------------------------------------------------------------------
+
+    @cached_property
+    def datasets(self) -> Datasets:
+        """Opens datasets by name or place."""
+        wanted = {dataset.name: dataset for dataset in self.desired.datasets}
+        return Datasets(wanted, self.observer, self.store)
+
+    def dataset_log(self, where: str) -> tuple[LogEntry, ...]:
+        """All entries of a dataset's log, oldest first."""
+        return self.datasets.log(where)
+
+    def dataset_batches(self, where: str, version: int | None = None) -> "Iterator[pa.RecordBatch]":
+        """The rows of a dataset in row order."""
+        return self.datasets.batches(where, version)
+
+    def verify_dataset(
+        self,
+        where: str,
+        *,
+        accept_head: str | None = None,
+        told: Callable[[int, int], None] = lambda _files, _size: None,
+    ) -> Verification:
+        """Check a dataset's log and hash every part of it."""
+        if accept_head is None:
+            return self.datasets.verify(where, None, told)
+        with leases.LeaseKeeper(self.store, "batuta data verify --accept-head"):
+            return self.datasets.verify(where, accept_head, told)
+
+    def import_dataset(self, where: str, *, write: bool) -> tuple[Part, ...]:
+        """Hash what lies at a place without a log; if `write`, take it over as version 0."""
+        if not write:
+            return self.datasets.adoption(where, lambda _path: None, write=False)[1]
+        with leases.LeaseKeeper(self.store, "batuta import"):
+            place, parts = self.datasets.adoption(where, lambda _path: None, write=True)
+            self.store.write([put_resource(self.datasets.record_adoption(place))])
+        return parts

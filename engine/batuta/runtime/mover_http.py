@@ -1,0 +1,282 @@
+"""The least of HTTP/1.1 that moves bytes fast: keep-alive connections that one thread uses.
+
+Bodies go from the socket straight into the caller's memory. No environment is read (proxies are
+the gateway's), no redirect is followed, nothing is retried except a request on a kept connection
+that the server had closed meanwhile.
+"""
+
+import re
+import socket
+import ssl
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+
+from batuta.model.diagnostic import ConnectorError, Failure
+from batuta.model.transfer import Input
+from batuta.runtime import mover_errors
+from batuta.runtime.mover_request import Origin, Target
+
+CONNECT_TIMEOUT_S = 10.0
+IDLE_TIMEOUT_S = 60.0
+REFUSAL_TIMEOUT_S = 5.0
+HEAD_LIMIT = 64 * 1024
+BODY_START = 16 * 1024
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,18})[ \t]*\r\n", re.IGNORECASE)
+_CLOSES = re.compile(rb"\r\nconnection:[ \t]*close", re.IGNORECASE)
+_CHUNKED = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
+_RANGE = re.compile(rb"\r\ncontent-range:[ \t]*bytes (\d+)-(\d+)/(\d+|\*)", re.IGNORECASE)
+_LAST_CHUNK = b"0\r\n\r\n"
+_ETAG = re.compile(rb"\r\netag:[ \t]*([^\r\n]*)", re.IGNORECASE)
+_RETRY_AFTER = re.compile(rb"\r\nretry-after:[ \t]*([^\r\n]*)", re.IGNORECASE)
+
+
+class LinkBroken(Exception):
+    """The connection cannot go on; the message is half a sentence. `fresh` says: no byte came."""
+
+    def __init__(self, why: str, *, fresh: bool = False) -> None:
+        super().__init__(why)
+        self.fresh = fresh
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The start of an answer. `length` is None where the server does not tell it."""
+
+    status: int
+    length: int | None
+    raw: bytes
+
+    @property
+    def closes(self) -> bool:
+        """True where the server ends the connection after this answer."""
+        return _CLOSES.search(self.raw) is not None or self.raw.startswith(b"HTTP/1.0")
+
+    @property
+    def range(self) -> tuple[int, int] | None:
+        """First byte and whole size that a partial answer states; -1 for a size it hides."""
+        if (found := _RANGE.search(self.raw)) is None:
+            return None
+        return int(found[1]), -1 if found[3] == b"*" else int(found[3])
+
+    @property
+    def etag(self) -> str | None:
+        """The object's ETag, with its quotes."""
+        found = _ETAG.search(self.raw)
+        return found[1].strip().decode("latin-1") if found else None
+
+    @property
+    def retry_after(self) -> bytes | None:
+        """The value of Retry-After."""
+        found = _RETRY_AFTER.search(self.raw)
+        return found[1] if found else None
+
+
+@cache
+def tls_context() -> ssl.SSLContext:
+    """The system's trusted authorities; host names are checked."""
+    return ssl.create_default_context()
+
+
+class Link:
+    """One connection to one origin, for one thread."""
+
+    def __init__(self, origin: Origin) -> None:
+        self.origin = origin
+        self.answers = 0
+        self._buffer = bytearray(HEAD_LIMIT)
+        self._view = memoryview(self._buffer)
+        self._low = self._high = 0
+        self._socket = self._connect()
+
+    def _connect(self) -> socket.socket:
+        origin = self.origin
+        try:
+            plain = socket.create_connection((origin.host, origin.port), CONNECT_TIMEOUT_S)
+        except OSError as error:
+            raise LinkBroken(f"cannot connect ({error})") from error
+        plain.settimeout(IDLE_TIMEOUT_S)
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if not origin.secure:
+            return plain
+        try:
+            return tls_context().wrap_socket(plain, server_hostname=origin.host)
+        except ssl.SSLCertVerificationError as error:
+            plain.close()
+            detail = f"The certificate of {origin.netloc}: {error.verify_message}."
+            raise mover_errors.failure("WRK112", detail, Failure.PERMANENT) from error
+        except OSError as error:
+            plain.close()
+            raise LinkBroken(f"no TLS connection ({error})") from error
+
+    def close(self) -> None:
+        """End the connection; twice is fine."""
+        self._socket.close()
+
+    def send(self, content: bytes | memoryview) -> None:
+        """Send all of `content`."""
+        try:
+            self._socket.sendall(content)
+        except OSError as error:
+            raise LinkBroken(f"sending failed ({error})", fresh=True) from error
+
+    def read_head(self) -> Head:
+        """Read the head of the next answer; interim answers are stepped over."""
+        while True:
+            end = self._buffer.find(b"\r\n\r\n", self._low, self._high)
+            if end < 0:
+                self._more()
+                continue
+            raw = bytes(self._view[self._low : end + 4])
+            self._low = end + 4
+            head = _parse_head(raw)
+            if head.status >= 200:
+                self.answers += 1
+                return head
+
+    def _more(self) -> None:
+        if self._low:
+            rest = bytes(self._view[self._low : self._high])
+            self._view[: len(rest)] = rest
+            self._low, self._high = 0, len(rest)
+        if self._high == HEAD_LIMIT:
+            raise LinkBroken("the head of its answer does not end")
+        count = self._receive(self._view[self._high :])
+        if count == 0:
+            raise LinkBroken("it closed the connection", fresh=self._high == 0)
+        self._high += count
+
+    def _receive(self, view: memoryview) -> int:
+        try:
+            return self._socket.recv_into(view)
+        except TimeoutError as error:
+            raise LinkBroken(f"nothing came for {IDLE_TIMEOUT_S:.0f} s") from error
+        except OSError as error:
+            raise LinkBroken(f"receiving failed ({error})", fresh=self._high == 0) from error
+
+    def read_into(self, view: memoryview) -> None:
+        """Fill `view` with the next bytes of the body."""
+        at = min(self._high - self._low, len(view))
+        if at:
+            view[:at] = self._view[self._low : self._low + at]
+            self._low += at
+        while at < len(view):
+            count = self._receive(view[at:])
+            if count == 0:
+                raise LinkBroken("the body ended too early")
+            at += count
+
+    def skip(self, head: Head) -> None:
+        """Read past the body of `head`; a long one, or one without length, ends the connection."""
+        if head.status == 204 or head.length == 0:
+            return
+        if head.length is None or head.length > BODY_START:
+            raise LinkBroken("its answer is longer than anybody wants to know")
+        self.read_into(memoryview(bytearray(head.length)))
+
+    def read_start(self, length: int | None) -> bytes:
+        """Return the start of a refusal's body, at most 16 KiB; closes the connection.
+
+        `length` None: until the server's last chunk or a short silence; framing is kept.
+        """
+        wanted = BODY_START if length is None else min(length, BODY_START)
+        with suppress(LinkBroken):
+            self._socket.settimeout(REFUSAL_TIMEOUT_S)
+            while self._high - self._low < wanted:
+                if length is None and self._buffer.endswith(_LAST_CHUNK, self._low, self._high):
+                    break
+                self._more()
+        start = bytes(self._view[self._low : min(self._high, self._low + wanted)])
+        self.close()
+        return start
+
+
+def _parse_head(raw: bytes) -> Head:
+    if not raw.startswith(b"HTTP/1.") or not raw[9:12].isdigit():
+        raise LinkBroken("it does not speak HTTP")
+    length = _LENGTH.search(raw)
+    unknown = length is None or _CHUNKED.search(raw) is not None
+    return Head(int(raw[9:12]), None if unknown or length is None else int(length[1]), raw)
+
+
+class Links:
+    """The kept connections of one thread, one for each origin."""
+
+    def __init__(self) -> None:
+        self._links: dict[Origin, Link] = {}
+
+    def get(self, origin: Origin) -> Link:
+        """Return the connection to `origin`, made now where there is none."""
+        if (link := self._links.get(origin)) is None:
+            link = self._links[origin] = Link(origin)
+        return link
+
+    def drop(self, origin: Origin) -> None:
+        """Close the connection to `origin`; the next `get` makes another."""
+        if (link := self._links.pop(origin, None)) is not None:
+            link.close()
+
+    def close(self) -> None:
+        """Close all connections."""
+        for origin in list(self._links):
+            self.drop(origin)
+
+    def start(self, target: Target, request: bytes, key: str) -> tuple[Link, Head]:
+        """Send `request` and return the head of its answer.
+
+        Raises:
+            ConnectorError: WRK106 (a retry can help) or WRK112.
+        """
+        origin = target.origin
+        kept = origin in self._links
+        try:
+            link = self.get(origin)
+            link.send(request)
+            return link, link.read_head()
+        except LinkBroken as error:
+            self.drop(origin)
+            if kept and error.fresh:
+                # The server closed an idle connection: nothing was answered, so ask again.
+                return self.start(target, request, key)
+            raise mover_errors.broken(key, origin.netloc, str(error)) from error
+
+
+def check_answer(
+    link: Link, head: Head, source: Input, span: tuple[int, int] | None = None
+) -> None:
+    """Check that a body of exactly the bytes asked for follows.
+
+    Raises:
+        ConnectorError: what the server said instead.
+    """
+    host = link.origin.netloc
+    if head.status not in {200, 206}:
+        raise refused(link, head, source.key)
+    if head.length is None:
+        raise mover_errors.unusable(source.key, host, "does not say how long its answer is")
+    if source.validator and head.etag not in {None, source.validator}:
+        # Some stores ignore If-Match.
+        raise mover_errors.changed(source.key, "was replaced since the plan was made")
+    if span is None:
+        _check_size(source, head.length if head.status == 200 else -1)
+        return
+    if head.status == 200 and span != (0, source.size_bytes):
+        raise mover_errors.unusable(source.key, host, "does not answer ranges")
+    if head.status == 206:
+        start, size = head.range or (-1, -1)
+        _check_size(source, source.size_bytes if size == -1 else size)
+        if start != span[0]:
+            raise mover_errors.unusable(source.key, host, "answered another range")
+    if head.length != span[1] - span[0]:
+        raise mover_errors.changed(source.key, "has another size than the plan says")
+
+
+def _check_size(source: Input, size: int) -> None:
+    if size != source.size_bytes:
+        raise mover_errors.changed(source.key, "has another size than the plan says")
+
+
+def refused(link: Link, head: Head, key: str) -> ConnectorError:
+    """Return what a refusal means; its connection is closed."""
+    body = link.read_start(head.length)
+    return mover_errors.refusal(key, link.origin.netloc, head.status, body, head.retry_after)

@@ -1,0 +1,85 @@
+"""Taking addresses apart and spelling requests; what could break out of a request line is refused."""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from functools import cache
+from typing import NamedTuple
+
+from batuta.model.diagnostic import Failure
+from batuta.model.transfer import Input
+from batuta.runtime import mover_errors
+
+_TARGET = re.compile(r"[!-~]+")
+_HEADER_VALUE = re.compile(r"[\t -~\x80-\xff]*")
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+
+class Origin(NamedTuple):
+    """Who to connect to; `netloc` is sent as Host."""
+
+    secure: bool
+    host: str
+    port: int
+    netloc: str
+
+
+class Target(NamedTuple):
+    """An address taken apart: the origin, and what is asked of it."""
+
+    origin: Origin
+    path: str
+
+
+@cache
+def _origin(scheme: str, netloc: str) -> Origin:
+    secure = scheme == "https"
+    host, port = netloc, 443 if secure else 80
+    if match := re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^:@/]+)(?::(\d{1,5}))?", netloc):
+        host = match[1].strip("[]")
+        port = int(match[2]) if match[2] else port
+        return Origin(secure, host, port, netloc)
+    raise ValueError(netloc)
+
+
+def target_of(key: str, url: str) -> Target:
+    """Take an http(s) address apart.
+
+    Raises:
+        ConnectorError: WRK110, it is not one, or holds what no request line may hold.
+    """
+    scheme, _, rest = url.partition("://")
+    netloc, _, path = rest.partition("/")
+    if scheme in {"http", "https"} and _TARGET.fullmatch(rest):
+        with suppress(ValueError):
+            return Target(_origin(scheme, netloc), "/" + path.partition("#")[0])
+    detail = f"The address of `{key}` is not an http or https URL that can be sent."
+    raise mover_errors.failure("WRK110", detail, Failure.PERMANENT)
+
+
+def request_bytes(
+    method: str, target: Target, headers: Sequence[tuple[str, str]], key: str
+) -> bytes:
+    """Return the head of a request.
+
+    Raises:
+        ConnectorError: WRK110, a header could not be sent as one.
+    """
+    lines = [f"{method} {target.path} HTTP/1.1\r\nHost: {target.origin.netloc}\r\n"]
+    for name, value in headers:
+        if not (_HEADER_NAME.fullmatch(name) and _HEADER_VALUE.fullmatch(value)):
+            detail = f"A header of the request for `{key}` cannot be sent."
+            raise mover_errors.failure("WRK110", detail, Failure.PERMANENT)
+        lines.append(f"{name}: {value}\r\n")
+    lines.append("\r\n")
+    return "".join(lines).encode("latin-1")
+
+
+def get_headers(source: Input, span: tuple[int, int] | None = None) -> Iterator[tuple[str, str]]:
+    """Yield the headers of a GET for `source`, or for its bytes from `span[0]` up to `span[1]`."""
+    yield from source.headers
+    yield "Accept-Encoding", "identity"
+    if source.validator:
+        yield "If-Match", source.validator
+    if span is not None:
+        yield "Range", f"bytes={span[0]}-{span[1] - 1}"

@@ -1,0 +1,202 @@
+"""Looking at the world for a plan: sources in control workers, destinations here.
+
+One question per dataset, several at once. What was found at a source is remembered in the
+cache, so that an unchanged unit is not opened again.
+"""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+import msgspec
+
+from batuta.model.address import Address, parse_address
+from batuta.model.canonical import digest
+from batuta.model.dataset import DatasetStore
+from batuta.model.diagnostic import BatutaError, Diagnostic
+from batuta.model.event import Event, Observing
+from batuta.model.format import Format
+from batuta.model.observed import DestinationState, SourceState
+from batuta.model.resource import Dataset, Mode, SourceSpec
+from batuta.model.transfer import Partition
+from batuta.runtime.cache import Cache
+from batuta.runtime.connections import Connections
+from batuta.runtime.registry import connectors, formats
+from batuta.runtime.worker.pool import WorkerPool
+from batuta.runtime.worker.wire import ObserveRequest, PartitionsRequest, Reply, Request
+
+Listen = Callable[[Event], None]
+_THREADS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What was found for one dataset. A side that cannot be read carries its diagnostics.
+
+    `feed_bytes` is the size of what the source says changed since the committed version; None
+    where it cannot say.
+    """
+
+    source: SourceState | None
+    source_problems: tuple[Diagnostic, ...] = ()
+    destination: DestinationState | None
+    destination_problems: tuple[Diagnostic, ...] = ()
+    feed_bytes: int | None = None
+
+
+@dataclass
+class Observer:
+    """Looks at datasets through one set of connections, workers and cache."""
+
+    connections: Connections
+    pool: WorkerPool
+    cache: Cache
+    datasets: Mapping[str, Dataset] = field(default_factory=dict)
+
+    def look(self, wanted: Sequence[Dataset], listen: Listen) -> dict[str, Seen]:
+        """Return what was found, by dataset name; failures are values, not exceptions."""
+        done = 0
+        guard = threading.Lock()
+        found: dict[str, Seen] = {}
+        fresh: dict[str, bytes] = {}
+
+        def one(dataset: Dataset) -> None:
+            nonlocal done
+            seen, blob = self._look_at(dataset)
+            with guard:
+                found[dataset.name] = seen
+                if blob is not None:
+                    fresh[_key(dataset)] = blob
+                done += 1
+                listen(Observing(done=done, total=len(wanted), what=dataset.name))
+
+        with ThreadPoolExecutor(max_workers=_THREADS) as threads:
+            for future in [threads.submit(one, dataset) for dataset in wanted]:
+                future.result()
+        self.cache.put("source", fresh)
+        return found
+
+    def _look_at(self, dataset: Dataset) -> tuple[Seen, bytes | None]:
+        source: SourceState | None = None
+        destination: DestinationState | None = None
+        source_problems: tuple[Diagnostic, ...] = ()
+        destination_problems: tuple[Diagnostic, ...] = ()
+        blob: bytes | None = None
+        try:
+            source, blob = self.source(dataset)
+        except BatutaError as error:
+            source_problems = self._relative(error.diagnostics)
+        try:
+            destination = self.store(dataset).observe()
+        except BatutaError as error:
+            destination_problems = self._relative(error.diagnostics)
+        feed: int | None = None
+        try:
+            feed = self._feed_bytes(dataset, source, destination)
+        except BatutaError as error:
+            source, source_problems = None, self._relative(error.diagnostics)
+        seen = Seen(
+            source=source, source_problems=source_problems, feed_bytes=feed,
+            destination=destination, destination_problems=destination_problems,
+        )  # fmt: skip
+        return seen, blob
+
+    def _feed_bytes(
+        self, dataset: Dataset, source: SourceState | None, destination: DestinationState | None
+    ) -> int | None:
+        """Ask the source what changed since the commit, where rows may be merged by key."""
+        rule, snapshot = dataset.incremental, destination.snapshot if destination else None
+        if dataset.mode is not Mode.INCREMENTAL or rule is None or not rule.key:
+            return None
+        if source is None or snapshot is None or source.native_version is None:
+            return None
+        since = snapshot.entry.facts.source_version
+        if since == source.version:
+            return None
+        told = self.changes(dataset.source, source, since)
+        return None if told is None else sum(partition.size_bytes for partition in told)
+
+    def changes(
+        self, spec: SourceSpec, state: SourceState, since: str
+    ) -> tuple[Partition, ...] | None:
+        """Return the rows that changed after version `since`, None where the source cannot tell."""
+        if spec.address is None:
+            return None
+        access, inner = self.connections.access(spec.address, spec.platform)
+        request = PartitionsRequest(
+            spec=replace(spec, version=state.native_version), access=access, inner=inner,
+            state=replace(state, units=()), units=(), target_bytes=0, want="changes", since=since,
+        )  # fmt: skip
+        answer: list[bytes] = []
+
+        def told(reply: Reply) -> None:
+            if reply.payload is not None:
+                answer.append(reply.payload)
+
+        self.pool.ask(Request(partitions=request), f"the changes of {spec.address}", told)
+        return msgspec.msgpack.decode(answer[-1], type=tuple[Partition, ...] | None)
+
+    def _relative(self, diagnostics: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:
+        """Name files as the manifests do: a plan says nothing of the machine that made it."""
+        root = f"{self.connections.root}/"
+        return tuple(replace(d, detail=d.detail.replace(root, "")) for d in diagnostics)
+
+    def source(self, dataset: Dataset) -> tuple[SourceState, bytes | None]:
+        """Observe a dataset's source; the second value is what the cache should keep, if new."""
+        spec = dataset.source
+        if spec.dataset is not None:
+            upstream = self.store(self.datasets[spec.dataset])
+            return upstream.source(dict(formats())).observe(spec, None), None
+        assert spec.address is not None
+        access, inner = self.connections.access(spec.address, spec.platform)
+        kept = self.cache.get("source", _key(dataset))
+        known = _decoded(kept)
+        request = ObserveRequest(spec=source_spec(dataset), access=access, inner=inner, known=known)
+        answer: list[SourceState] = []
+
+        def told(reply: Reply) -> None:
+            if reply.state is not None:
+                answer.append(reply.state)
+
+        self.pool.ask(Request(observe=request), f"source {spec.address}", told)
+        blob = msgspec.msgpack.encode(answer[0])
+        return answer[0], None if blob == kept else blob
+
+    def store(self, dataset: Dataset) -> DatasetStore:
+        """Open the dataset that lies at a Dataset's destination."""
+        return self.store_at(dataset.destination, dataset.destination_platform)
+
+    def formats(self) -> dict[str, Format]:
+        """The formats that datasets are read with."""
+        return dict(formats())
+
+    def store_at_text(self, destination: str, platform: str | None) -> DatasetStore:
+        """Open the dataset at an address that stands in a record or a plan."""
+        return self.store_at(parse_address(destination), platform)
+
+    def store_at(self, destination: Address, platform: str | None) -> DatasetStore:
+        """Open the dataset that lies at an address."""
+        files = self.connections.files(destination, platform)
+        opener = connectors()["alimentar"].dataset
+        assert opener is not None
+        return opener(files)
+
+
+def source_spec(dataset: Dataset) -> SourceSpec:
+    """Return the source's spec; a dataset of `files` asks for files as they are."""
+    return replace(dataset.source, opaque=dataset.format == "files")
+
+
+def _key(dataset: Dataset) -> str:
+    builtins = msgspec.to_builtins(source_spec(dataset))
+    return digest([builtins, dataset.name])
+
+
+def _decoded(kept: bytes | None) -> SourceState | None:
+    if kept is None:
+        return None
+    try:
+        return msgspec.msgpack.decode(kept, type=SourceState)
+    except (msgspec.DecodeError, msgspec.ValidationError):
+        return None

@@ -1,0 +1,221 @@
+"""From a question to a plan: what must be looked at is looked at, then core decides."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import batuta
+from batuta.core.plan_input import Asked, Feed, HeadRelation, Observation, Orphan, PlanInput
+from batuta.core.planner import plan as decide
+from batuta.core.select import select
+from batuta.model.diagnostic import BatutaError, Diagnostic
+from batuta.model.event import Event
+from batuta.model.log import Head
+from batuta.model.observed import DestinationState
+from batuta.model.plan import Blocked, Plan, Upstream
+from batuta.model.resource import Dataset, Desired, DriftChoice, DriftPolicy, Origin, Platform
+from batuta.model.state import ResourceRecord
+from batuta.runtime.connections import format_targets
+from batuta.runtime.observe import Observer, Seen
+from batuta.runtime.state.store import StateStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanRequest:
+    """What is asked for. `single` is the one dataset of a one-line command.
+
+    `offline` reads no platform. `drift_answers` holds choices by resource address.
+    """
+
+    select: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    resync: tuple[str, ...] = ()
+    offline: bool = False
+    on_drift: DriftPolicy | None = None
+    drift_answers: Mapping[str, DriftChoice] = field(default_factory=dict)
+    allow_data_loss: tuple[str, ...] = ()
+    destroy: tuple[str, ...] = ()
+    release: tuple[str, ...] = ()
+    adopt: tuple[str, ...] = ()
+    single: Dataset | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """A plan with what it was made from."""
+
+    plan: Plan
+    seen: Mapping[str, Seen]
+    free_bytes: tuple[tuple[str, int], ...]
+
+
+@dataclass
+class Planner:
+    """Makes plans over one desired state, one observer and one state store.
+
+    `targets` is the Arrow size in bytes at which a part of each format ends.
+    """
+
+    desired: Desired
+    observer: Observer
+    store: StateStore
+    targets: Mapping[str, int] = field(default_factory=format_targets)
+
+    def plan(self, request: PlanRequest, listen: Callable[[Event], None]) -> Planned:
+        """Look at what `request` is about and decide. Failures to read are part of the plan."""
+        desired = self._desired(request)
+        records = {record.address: record for record in self.store.resources()}
+        chosen = self._chosen(request, desired, records)
+        seen = {} if request.offline else self.observer.look(chosen, listen)
+        orphans = () if request.single else self._orphans(desired, records, request)
+        observed = {
+            dataset.name: self._observation(dataset, seen[dataset.name], records)
+            for dataset in chosen
+            if dataset.name in seen
+        }
+        plan = decide(
+            PlanInput(
+                desired=desired, observed=observed, orphans=orphans,
+                asked=Asked(
+                    select=request.select, exclude=request.exclude, resync=request.resync,
+                    destroy=request.destroy, release=request.release, adopt=request.adopt,
+                    allow_data_loss=request.allow_data_loss,
+                ),
+                on_drift=request.on_drift, drift_answers=request.drift_answers,
+                target_bytes=self.targets, batuta_version=batuta.__version__,
+                read=self._read(chosen) if seen else (),
+            )
+        )  # fmt: skip
+        return Planned(
+            plan=self._with_ends(plan, desired), seen=seen, free_bytes=_free(seen.values())
+        )
+
+    def _desired(self, request: PlanRequest) -> Desired:
+        if request.single is None:
+            return self.desired
+        others = tuple(d for d in self.desired.datasets if d.name != request.single.name)
+        wanted = replace(self.desired, datasets=(request.single,))
+        self.observer.datasets = {d.name: d for d in (*others, request.single)}
+        return wanted
+
+    def _chosen(
+        self, request: PlanRequest, desired: Desired, records: Mapping[str, ResourceRecord]
+    ) -> Sequence[Dataset]:
+        if not request.select and not request.exclude:
+            return desired.datasets
+        others = [address.partition("/")[2] for address in records]
+        tiers = {address.partition("/")[2]: r.facts.tier for address, r in records.items()}
+        asked = Asked(select=request.select, exclude=request.exclude)
+        names = select(desired, asked, tiers=tiers, others=others).names
+        return [dataset for dataset in desired.datasets if dataset.name in names]
+
+    def _observation(
+        self, dataset: Dataset, seen: Seen, records: Mapping[str, ResourceRecord]
+    ) -> Observation:
+        record = records.get(dataset.address)
+        return Observation(
+            source=seen.source if seen.source is not None else seen.source_problems,
+            destination=(
+                seen.destination if seen.destination is not None else seen.destination_problems
+            ),
+            record=record,
+            head=self._relation(dataset, seen.destination, record),
+            feed=None if seen.feed_bytes is None else Feed(seen.feed_bytes),
+        )
+
+    def _relation(
+        self,
+        dataset: Dataset,
+        destination: DestinationState | None,
+        record: ResourceRecord | None,
+    ) -> HeadRelation | None:
+        if record is None or destination is None or record.destination != str(dataset.destination):
+            return None
+        return self._head_relation(destination, record)
+
+    def _head_relation(
+        self, destination: DestinationState, record: ResourceRecord
+    ) -> HeadRelation | None:
+        head: Head | None = destination.head
+        if head is None:
+            return None
+        if head == record.head:
+            return "same"
+        if head.digest in self.store.accepted_heads(record.destination):
+            return "same"
+        dataset = self.observer.store_at_text(record.destination, record.destination_platform)
+        return dataset.relation(record.head)
+
+    def _orphans(
+        self, desired: Desired, records: Mapping[str, ResourceRecord], request: PlanRequest
+    ) -> tuple[Orphan, ...]:
+        """Resources of manifests that no document describes any more."""
+        known = {dataset.address for dataset in desired.datasets}
+        asked = {f"Dataset/{n.removeprefix('Dataset/')}" for n in request.destroy + request.release}
+        found: list[Orphan] = []
+        for record in records.values():
+            if record.address in known:
+                continue
+            if record.origin != Origin.MANIFEST and record.address not in asked:
+                continue
+            destination: DestinationState | tuple[Diagnostic, ...]
+            relation: HeadRelation | None = None
+            if request.offline:
+                destination = ()
+            else:
+                try:
+                    destination = self.observer.store_at_text(
+                        record.destination, record.destination_platform
+                    ).observe()
+                    relation = self._head_relation(destination, record)
+                except BatutaError as error:
+                    destination = error.diagnostics
+            found.append(Orphan(record=record, destination=destination, head=relation))
+        return tuple(found)
+
+    def _read(self, chosen: Sequence[Dataset]) -> tuple[str, ...]:
+        names: set[str] = set()
+        for dataset in chosen:
+            for address, name in (
+                (dataset.source.address, dataset.source.platform),
+                (dataset.destination, dataset.destination_platform),
+            ):
+                if address is not None:
+                    try:
+                        names.add(self.observer.connections.platform_of(address, name).name)
+                    except BatutaError:
+                        continue
+        return tuple(sorted(names))
+
+    def _with_ends(self, plan: Plan, desired: Desired) -> Plan:
+        """Put in what apply opens addresses with: it reads no manifests."""
+        if all(isinstance(action, Blocked) for action in plan.actions):
+            return plan
+        read = {
+            action.transfer.source.dataset
+            for action in plan.actions
+            if hasattr(action, "transfer") and action.transfer.source.dataset is not None
+        }
+        upstreams = tuple(
+            Upstream(
+                name=name, destination=str(self.observer.datasets[name].destination),
+                destination_platform=self.observer.datasets[name].destination_platform,
+            )
+            for name in sorted(read)
+        )  # fmt: skip
+        platforms = tuple(
+            replace(platform, places={})
+            for platform in sorted(self.observer.connections.platforms.values(), key=_name)
+        )
+        return replace(plan, platforms=platforms, upstreams=upstreams)
+
+
+def _name(platform: Platform) -> str:
+    return platform.name
+
+
+def _free(seen: Iterable[Seen]) -> tuple[tuple[str, int], ...]:
+    free: dict[str, int] = {}
+    for one in seen:
+        if one.destination is not None and one.destination.free_bytes is not None:
+            free[one.destination.address] = one.destination.free_bytes
+    return tuple(sorted(free.items()))

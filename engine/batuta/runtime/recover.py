@@ -1,0 +1,129 @@
+"""What a killed run left behind, put right by the next command of any kind.
+
+For each action that has an intent and no outcome the destination's log decides: if it shows
+the commit, the outcome is written now; if not, the checkpointed chunks stay for the next run.
+Either way the dataset's own recovery finishes moves and sweeps what nothing names.
+"""
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from batuta.model.dataset import DatasetStore
+from batuta.model.diagnostic import BatutaError
+from batuta.model.log import Snapshot
+from batuta.model.state import ResourceRecord, RunRecord, StepRecord
+from batuta.runtime.clock import now_utc
+from batuta.runtime.state.store import (
+    StateStore,
+    Write,
+    drop_resource,
+    drop_transfer,
+    put_resource,
+    put_run,
+    put_step,
+)
+
+OpenDataset = Callable[[str, str | None], DatasetStore]
+
+
+def recover(store: StateStore, open_dataset: OpenDataset) -> tuple[str, ...]:
+    """Finish or undo what dead runs left; return one sentence for each thing done.
+
+    The caller holds the lease, so no run in the list is alive. A destination that cannot be
+    opened now is left for a later command.
+    """
+    told: list[str] = []
+    for run in store.unfinished_runs():
+        finished = True
+        for step in store.steps(run.id):
+            if step.status == "intent":
+                finished &= _settle(store, run, step, open_dataset, told)
+        if finished:
+            ended = replace(run, status="dead", ended_at=now_utc())
+            store.write([put_run(ended)])
+            told.append(f"Run {run.id} had died; what it finished is kept.")
+    return tuple(told)
+
+
+def _settle(
+    store: StateStore,
+    run: RunRecord,
+    step: StepRecord,
+    open_dataset: OpenDataset,
+    told: list[str],
+) -> bool:
+    where = step.detail if isinstance(step.detail, Mapping) else {}
+    if step.step in ("release", "delete"):
+        return _settle_removal(store, step, where, open_dataset)
+    staging = {i: s for i, r, s in store.transfers() if r == step.action}
+    try:
+        dataset = open_dataset(str(where["destination"]), _text(where.get("platform")))
+        snapshot = dataset.snapshot()
+        committed = snapshot is not None and _committed(snapshot, run, step)
+        # What is not committed yet is taken up by the next run; the rest is finished here.
+        alive = [] if committed else [Path(folder).name for folder in staging.values()]
+        told.extend(dataset.recover(frozenset(alive)))
+    except BatutaError:
+        return False
+    if snapshot is None or not committed:
+        store.write([put_step(replace(step, status="failed"))])
+        return True
+    writes: list[Write] = [put_resource(_record(store, snapshot, step, where, run))]
+    for transfer in staging:
+        writes.extend(drop_transfer(transfer))
+    writes.append(put_step(replace(step, status="done")))
+    for folder in staging.values():  # before the write: after it nobody would know of them
+        shutil.rmtree(folder, ignore_errors=True)
+    store.write(writes)
+    told.append(f"{step.action} had been committed; its outcome is recorded now.")
+    return True
+
+
+def _settle_removal(
+    store: StateStore,
+    step: StepRecord,
+    where: Mapping[str, object],
+    open_dataset: OpenDataset,
+) -> bool:
+    """A removal that had begun is finished when its data is gone, else planned again."""
+    gone = step.step == "release"
+    if step.step == "delete":
+        try:
+            gone = (
+                open_dataset(str(where["destination"]), _text(where.get("platform"))).snapshot()
+                is None
+            )
+        except BatutaError:
+            return False
+    writes = [put_step(replace(step, status="done" if gone else "failed"))]
+    if gone:
+        writes.insert(0, drop_resource(step.action))
+    store.write(writes)
+    return True
+
+
+def _committed(snapshot: Snapshot, run: RunRecord, step: StepRecord) -> bool:
+    return snapshot.entry.plan == run.plan and snapshot.entry.resource == step.action
+
+
+def _record(
+    store: StateStore,
+    snapshot: Snapshot,
+    step: StepRecord,
+    where: Mapping[str, object],
+    run: RunRecord,
+) -> ResourceRecord:
+    before = store.resource(step.action)
+    return ResourceRecord(
+        address=step.action, revision=(before.revision if before else 0) + 1,
+        destination=str(where["destination"]), destination_platform=_text(where.get("platform")),
+        origin=str(where.get("origin", "Manifest")), owner=snapshot.entry.owner,
+        head=snapshot.head, facts=snapshot.entry.facts, label=snapshot.entry.label,
+        run=run.id, plan=snapshot.entry.plan, manifest=str(where.get("manifest", "")),
+    )  # fmt: skip
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)

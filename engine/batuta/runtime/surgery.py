@@ -1,0 +1,115 @@
+"""Changes of the state itself: shown as before and after, made only when asked twice."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from batuta.model.diagnostic import BatutaError, Diagnostic
+from batuta.model.resource import Dataset
+from batuta.model.state import ResourceRecord
+from batuta.runtime.observe import Observer
+from batuta.runtime.state.store import StateStore, Write, drop_resource, put_resource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateSurgery:
+    """Lines that describe the state as it is and as it would be; `problems` were left out."""
+
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+    writes: tuple[Write, ...]
+    problems: tuple[Diagnostic, ...] = ()
+
+
+def line(record: ResourceRecord) -> str:
+    """Describe a record in one line."""
+    return (
+        f"{record.address}  {record.destination}  version {record.head.version} "
+        f"({record.head.digest[:12]})  {record.facts.format}  {record.facts.tier}"
+    )
+
+
+def rebuild(datasets: Iterable[Dataset], observer: Observer, store: StateStore) -> StateSurgery:
+    """Work out the records from the destinations' logs and the manifests.
+
+    A record of a resource that no manifest describes is kept: its log may be elsewhere.
+    """
+    before = {record.address: record for record in store.resources()}
+    after = dict(before)
+    problems: list[Diagnostic] = []
+    for dataset in datasets:
+        try:
+            snapshot = observer.store(dataset).snapshot()
+        except BatutaError as error:
+            problems.extend(error.diagnostics)
+            continue
+        if snapshot is None:
+            continue
+        old = before.get(dataset.address)
+        if old is not None and old.head == snapshot.head:
+            continue
+        after[dataset.address] = ResourceRecord(
+            address=dataset.address, revision=(old.revision if old else 0) + 1,
+            destination=str(dataset.destination),
+            destination_platform=dataset.destination_platform, origin=dataset.origin,
+            owner=snapshot.entry.owner, head=snapshot.head, facts=snapshot.entry.facts,
+            label=snapshot.entry.label, run="rebuild", plan=snapshot.entry.plan,
+            manifest=dataset.manifest_digest,
+        )  # fmt: skip
+    writes = tuple(put_resource(r) for a, r in after.items() if before.get(a) != r)
+    return StateSurgery(
+        before=_lines(before), after=_lines(after), writes=writes, problems=tuple(problems)
+    )
+
+
+def move(old: str, new: str, store: StateStore) -> StateSurgery:
+    """Give a record another address; the data stays where it is.
+
+    Raises:
+        BatutaError: STA104 no such record; STA105 the new address is taken.
+    """
+    before = {record.address: record for record in store.resources()}
+    record = _known(before, old)
+    target = new if "/" in new else f"Dataset/{new}"
+    if target in before:
+        raise BatutaError(
+            Diagnostic(
+                code="STA105", summary="The state has that resource already",
+                detail=f"{target} is recorded.", fix="Choose another name, or remove it first.",
+            )
+        )  # fmt: skip
+    moved = replace(record, address=target, revision=record.revision + 1)
+    after = {a: r for a, r in before.items() if a != record.address} | {target: moved}
+    writes = (drop_resource(record.address), put_resource(moved))
+    return StateSurgery(before=_lines(before), after=_lines(after), writes=writes)
+
+
+def remove(address: str, store: StateStore) -> StateSurgery:
+    """Forget a record; the data and its log stay, and the next plan reads the log again.
+
+    Raises:
+        BatutaError: STA104 no such record.
+    """
+    before = {record.address: record for record in store.resources()}
+    record = _known(before, address)
+    after = {a: r for a, r in before.items() if a != record.address}
+    return StateSurgery(
+        before=_lines(before), after=_lines(after), writes=(drop_resource(record.address),)
+    )
+
+
+def _known(records: dict[str, ResourceRecord], name: str) -> ResourceRecord:
+    for address in (name, f"Dataset/{name}"):
+        if address in records:
+            return records[address]
+    raise BatutaError(
+        Diagnostic(
+            code="STA104",
+            summary="The state has no such resource",
+            detail=f"Nothing is recorded under {name}.",
+            fix="List what is there: batuta state list",
+        )
+    )
+
+
+def _lines(records: dict[str, ResourceRecord]) -> tuple[str, ...]:
+    return tuple(line(records[address]) for address in sorted(records))

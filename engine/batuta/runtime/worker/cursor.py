@@ -1,0 +1,14 @@
+"""The highest value of a cursor column, as text that the next run goes on from."""
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+
+def highest_of(column: pa.Array | pa.ChunkedArray, before: str | None = None) -> str | None:
+    """Return the highest value as text, `before` where there is none; never less than it."""
+    highest = pc.max(column)
+    if not highest.is_valid:
+        return before
+    if before is not None:
+        highest = pc.max_element_wise(highest, pa.scalar(before).cast(column.type))
+    return str(highest.cast(pa.string()).as_py())

@@ -1,0 +1,140 @@
+"""Messages between driver and worker: length-prefixed MessagePack over a socket pair."""
+
+import socket
+import struct
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+
+from batuta.model.canonical import Json
+from batuta.model.diagnostic import Diagnostic, Failure
+from batuta.model.observed import SourceState, Unit
+from batuta.model.resource import SourceSpec
+from batuta.model.tier import Network
+from batuta.model.transfer import ChunkReceipt, ConvertTask, CopyTask, MergeTask, UploadTask
+
+_LENGTH = struct.Struct("<I")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """What a worker needs to open a connector: a Connection without its callables."""
+
+    connector: str
+    platform: str | None
+    type: str
+    network: Network
+    region: str | None
+    endpoints: tuple[str, ...]
+    options: dict[str, Json]
+    secrets: dict[str, str]
+    root: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a worker may use: bytes of data over its base; seconds it may spend on one step."""
+
+    memory_bytes: int = 512 * 1024 * 1024
+    threads: int = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObserveRequest:
+    """Look at a source. `inner` opens the store under a table address (delta on S3)."""
+
+    spec: SourceSpec
+    access: Access
+    inner: Access | None = None
+    known: SourceState | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartitionsRequest:
+    """List partitions of `units`, their inputs (for a copy), or what changed after `since`.
+
+    The answer to `changes` is None where the source cannot tell.
+    """
+
+    spec: SourceSpec
+    access: Access
+    inner: Access | None = None
+    state: SourceState
+    units: tuple[Unit, ...]
+    target_bytes: int
+    want: Literal["partitions", "inputs", "changes"] = "partitions"
+    since: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRequest:
+    """Run a task; `access` is for partitions that a connector reads itself."""
+
+    convert: ConvertTask | None = None
+    copy: CopyTask | None = None
+    upload: UploadTask | None = None
+    merge: MergeTask | None = None
+    access: Access | None = None
+    inner: Access | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One message to a worker: exactly one field is set."""
+
+    observe: ObserveRequest | None = None
+    partitions: PartitionsRequest | None = None
+    task: TaskRequest | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """A ConnectorError on its way to the driver."""
+
+    diagnostic: Diagnostic
+    kind: Failure
+    retry_after_s: float = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """One message from a worker; the last one of a request has `end` set.
+
+    `rows` and `bytes` are progress since the reply before.
+    """
+
+    receipt: ChunkReceipt | None = None
+    state: SourceState | None = None
+    payload: bytes | None = None
+    fault: Fault | None = None
+    crash: str | None = None
+    rows: int = 0
+    bytes: int = 0
+    end: bool = False
+
+
+def send(channel: socket.socket, message: object) -> None:
+    """Send one message whole."""
+    body = msgspec.msgpack.encode(message)
+    channel.sendall(_LENGTH.pack(len(body)) + body)
+
+
+def receive(channel: socket.socket) -> bytes | None:
+    """Return one message's bytes, None where the other side closed the channel."""
+    head = _exactly(channel, _LENGTH.size)
+    if head is None:
+        return None
+    return _exactly(channel, _LENGTH.unpack(head)[0])
+
+
+def _exactly(channel: socket.socket, count: int) -> bytes | None:
+    buffer = bytearray(count)
+    view = memoryview(buffer)
+    got = 0
+    while got < count:
+        step = channel.recv_into(view[got:])
+        if step == 0:
+            return None
+        got += step
+    return bytes(buffer)

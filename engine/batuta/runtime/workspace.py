@@ -1,0 +1,97 @@
+"""Where a workspace is, which files belong to it, and where its state, cache and scratch lie."""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from batuta.model.canonical import digest
+
+MANIFEST = "batuta.yaml"
+STATE_FOLDER = ".batuta"
+OVERLAYS = "environments"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkspacePlaces:
+    """`root` is what relative paths start at; `home` holds state, cache, plans and staging.
+
+    `declared` is False where no `batuta.yaml` was found on the way up.
+    """
+
+    root: Path
+    home: Path
+    declared: bool
+
+    def database(self, environment: str | None) -> Path:
+        """The state database; each environment has one of its own."""
+        return self.home / f"state-{environment}.db" if environment else self.home / "state.db"
+
+    @property
+    def cache(self) -> Path:
+        """The cache's file."""
+        return self.home / "cache.db"
+
+    @property
+    def plans(self) -> Path:
+        """The folder of saved plans."""
+        return self.home / "plans"
+
+    @property
+    def scratch(self) -> Path:
+        """The folder for staging where the destination is not on this file system."""
+        return self.home / "staging"
+
+
+def find_workspace(
+    folder: Path, environment: Mapping[str, str], single: str | None = None
+) -> WorkspacePlaces:
+    """Walk up from `folder` to a `batuta.yaml`; without one, keep the state under XDG_STATE_HOME.
+
+    `single` names the destination of a one-line command, so that two of them outside any
+    workspace do not wait for each other.
+    """
+    start = folder.resolve()
+    for candidate in (start, *start.parents):
+        if (candidate / MANIFEST).is_file():
+            return WorkspacePlaces(root=candidate, home=candidate / STATE_FOLDER, declared=True)
+    base = environment.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    name = digest([str(start), single])[:16]
+    return WorkspacePlaces(root=start, home=Path(base) / "batuta" / name, declared=False)
+
+
+def manifest_files(root: Path, patterns: Iterable[str]) -> list[str]:
+    """Return the manifests below `root` that match, relative, with `/`, in byte order.
+
+    Hidden folders and `environments/` are left out; links to folders are not followed.
+    """
+    wanted = tuple(patterns)
+    found: list[str] = []
+    for folder, names, files in os.walk(root):
+        inside = os.path.relpath(folder, root).replace(os.sep, "/")
+        inside = "" if inside == "." else f"{inside}/"
+        names[:] = sorted(
+            name for name in names
+            if not name.startswith(".") and not (inside == "" and name == OVERLAYS)
+        )  # fmt: skip
+        for name in files:
+            path = f"{inside}{name}"
+            if not name.startswith(".") and any(_matches(path, pattern) for pattern in wanted):
+                found.append(path)
+    return sorted(found, key=lambda path: path.encode())
+
+
+def overlay_files(root: Path, folder: str) -> list[str]:
+    """Return the overlay files of one environment, relative to `root`, in byte order."""
+    return [
+        f"{folder.rstrip('/')}/{path}"
+        for path in manifest_files(root / folder, ("**/*.yaml", "**/*.yml"))
+    ] if (root / folder).is_dir() else []  # fmt: skip
+
+
+def _matches(path: str, pattern: str) -> bool:
+    """Match a glob in which `**/` stands for any number of folders, none included."""
+    if fnmatchcase(path, pattern):
+        return True
+    return pattern.startswith("**/") and _matches(path, pattern[3:])

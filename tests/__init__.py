@@ -1,0 +1,1 @@
+"""Tests of batuta. `make test` runs them all."""

@@ -1,0 +1,1 @@
+"""The rules of the house, as tests. CONTRIBUTING.md says them in words."""

@@ -1,0 +1,1 @@
+"""What the servers share: their environments, processes and ports."""

@@ -1,0 +1,105 @@
+"""`data cat`: every value survives being printed, null and text are told apart."""
+
+import io
+import json
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from batuta.cli.data import rows
+from batuta.cli.data.cat import first
+from batuta.cli.views.page import Page
+from batuta.cli.views.screen import Screen
+
+BATCH = pa.RecordBatch.from_arrays(
+    [
+        pa.array([1, None, 9007199254740993], pa.int64()),
+        pa.array(["", None, 'a "b", c\nd'], pa.string()),
+        pa.array([Decimal("1.50"), None, Decimal("-0.01")], pa.decimal128(12, 2)),
+        pa.array([1, None, 1_700_000_000_123_456_789], pa.timestamp("ns", "UTC")),
+        pa.array([float("nan"), None, float("-inf")], pa.float64()),
+        pa.array([b"\x00\xff", None, b""], pa.binary()),
+        pa.array([[{"x": 1}], None, []], pa.list_(pa.struct([("x", pa.int32())]))),
+    ],
+    names=["id", "text", "money", "at", "ratio", "raw", "nested"],
+)
+
+
+def shown(writer: str, *batches: pa.RecordBatch) -> str:
+    stream = io.StringIO(newline="")
+    rows.WRITERS[writer](Screen(stream, Page(width=200)), iter(batches))
+    return stream.getvalue()
+
+
+def test_csv_tells_null_from_an_empty_text_and_quotes_what_needs_it() -> None:
+    text = shown("csv", BATCH)
+    header, first_row, second, third = text.split("\r\n", 3)
+    assert header == "id,text,money,at,ratio,raw,nested"
+    assert first_row.startswith('1,"",1.50,1970-01-01 00:00:00.000000001Z,nan,AP8=,')
+    assert second == ",,,,,,"
+    assert third.startswith('9007199254740993,"a ""b"", c\nd",-0.01,')
+    assert "2023-11-14 22:13:20.123456789Z" in third
+
+
+def test_jsonl_has_one_valid_object_for_each_row() -> None:
+    found = [
+        json.loads(row, parse_constant=pytest.fail) for row in shown("jsonl", BATCH).splitlines()
+    ]
+    assert found[0]["nested"] == [{"x": 1}]
+    assert found[1] == dict.fromkeys(BATCH.schema.names)
+    assert found[2]["id"] == 9007199254740993
+    assert found[2]["money"] == "-0.01"
+    assert found[2]["ratio"] == "-inf"
+
+
+def test_times_that_python_cannot_hold_are_shown_all_the_same() -> None:
+    far = pa.array([400_000_000_000_000_000], pa.timestamp("us"))
+    nested = pa.array([[1]], pa.list_(pa.timestamp("ns")))
+    spans = pa.array([5], pa.duration("ns"))
+    batch = pa.RecordBatch.from_arrays([far, nested, spans], names=["far", "nested", "span"])
+    row = json.loads(shown("jsonl", batch))
+    assert row["far"].startswith("14645-")
+    assert row["nested"] == ["1970-01-01 00:00:00.000000001"]
+    assert row["span"] == 5
+
+
+def test_arrow_is_a_stream_that_reads_back_equal(tmp_path: Path) -> None:
+    path = tmp_path / "rows.arrow"
+    comparable = BATCH.drop_columns(["ratio"])  # NaN is not equal to itself
+    with path.open("w") as stream:
+        rows.as_arrow(Screen(stream, Page()), [comparable, comparable])
+    read = pa.ipc.open_stream(path.read_bytes()).read_all()
+    assert read == pa.Table.from_batches([comparable, comparable])
+
+
+def test_a_dataset_without_rows_still_has_its_columns() -> None:
+    empty = BATCH.slice(0, 0)
+    assert shown("csv", empty) == "id,text,money,at,ratio,raw,nested\r\n"
+    assert shown("jsonl", empty) == ""
+    assert shown("table", empty).splitlines()[-1] == "(0 rows)"
+    assert "nested" in shown("table", empty)
+
+
+def test_a_table_shortens_long_values_and_lets_nothing_through_to_the_terminal() -> None:
+    batch = pa.RecordBatch.from_arrays([pa.array(["x" * 500, "\x1b[2Jred"])], names=["text"])
+    text = shown("table", batch)
+    assert max(len(row) for row in text.splitlines()) <= 60
+    assert "\x1b" not in text
+
+
+@pytest.mark.parametrize(("limit", "count"), [(0, 0), (1, 1), (3, 3), (4, 4), (99, 6), (None, 6)])
+def test_a_limit_is_kept_across_batches_and_reads_no_further(limit: int | None, count: int) -> None:
+    taken = []
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for _ in range(2):
+            taken.append(1)
+            yield BATCH
+
+    found = list(first(batches(), limit))
+    assert sum(batch.num_rows for batch in found) == count
+    assert found
+    assert len(taken) == (1 if limit in (0, 1, 3) else 2)
