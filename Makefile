@@ -85,7 +85,7 @@ lock: .cache/uv/bin/uv  ## Resolve the dependencies anew and write the locks
 
 .PRECIOUS: .venv/.packages .venv-run/.packages
 
-UV = .cache/uv/bin/uv --no-config pip compile --quiet --universal --python-version 3.11 --upgrade \
+UV = .cache/uv/bin/uv --no-config pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-annotate --no-header
 
 .cache/uv/bin/uv:

@@ -367,7 +367,7 @@ def _within(
     inner: ipaddress.IPv4Network | ipaddress.IPv6Network,
     outer: ipaddress.IPv4Network | ipaddress.IPv6Network,
 ) -> bool:
-    # `is_private` says yes to 0.0.0.0/0, since both of its ends are in some private range.
+    # `is_private` would also admit link-local ranges, where clouds serve credentials.
     if isinstance(inner, ipaddress.IPv4Network):
         return isinstance(outer, ipaddress.IPv4Network) and inner.subnet_of(outer)
     return isinstance(outer, ipaddress.IPv6Network) and inner.subnet_of(outer)

@@ -21,6 +21,7 @@ from batuta.model.resource import OnSourceDelete
 from batuta.model.state import ResourceRecord
 from batuta.model.transfer import CopyItem, UploadItem, UploadTask
 from batuta.runtime.clock import now_utc, wall_s
+from batuta.runtime.merging import MergeRun
 from batuta.runtime.observe import Observer, Seen
 from batuta.runtime.retry import retrying
 from batuta.runtime.state.store import (
@@ -156,11 +157,13 @@ class Act:
 
         run = TransferRun(
             action=action, state=state, units=units, access=access, inner=inner,
-            local_source=local, parts=_merge_inputs(action, dataset, current),
-            part_format=action.facts.format, staging=self.scratch, store=self.store,
-            changes=self.observer.changes,
+            local_source=local, staging=self.scratch, store=self.store,
             pool=self.observer.pool, told=told, retold=retold,
         )  # fmt: skip
+        if action.transfer.scope in {"merge", "changes"}:
+            run = MergeRun.of(
+                run, self.observer.changes, _merge_inputs(dataset, current), action.facts.format
+            )
         if dataset.files.moves:
             dataset.files.prepare()
             run.published = self._folder(dataset)
@@ -286,11 +289,7 @@ def _scope(
     return list(choice.keep), choice.read, list(choice.remove)
 
 
-def _merge_inputs(
-    action: TransferAction, dataset: DatasetStore, current: Sequence[Part]
-) -> tuple[CopyItem, ...]:
-    if action.transfer.scope not in {"merge", "changes"}:
-        return ()
+def _merge_inputs(dataset: DatasetStore, current: Sequence[Part]) -> tuple[CopyItem, ...]:
     refs = [UnitRef(part.path, part.sha256) for part in current]
     inputs = dataset.files.inputs(
         [(part.path, part.size_bytes, ref) for part, ref in zip(current, refs, strict=True)]

@@ -155,15 +155,16 @@ class Loader:
         return found, len(texts)
 
     def _request(self, *, one_line: bool) -> Request:
-        given = {
-            name.removeprefix(_VARIABLE).lower(): value
+        ambient = {
+            name.removeprefix(_VARIABLE): value
             for name, value in self.process.items()
             if name.startswith(_VARIABLE)
         }
         return Request(
             declarations=self.declarations,
             environment=self.environment,
-            variables={**given, **self.variables},
+            variables=self.variables,
+            ambient={**{name.lower(): value for name, value in ambient.items()}, **ambient},
             implicit=self._implicit() if one_line else {},
         )
 

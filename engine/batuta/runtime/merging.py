@@ -5,7 +5,7 @@ The work is one task: it is done as a whole or again.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from batuta.model.diagnostic import ConnectorError, Diagnostic, Failure
@@ -28,6 +28,14 @@ class MergeRun(TransferRun):
     changes: Changes
     parts: Sequence[CopyItem] = ()
     part_format: str = ""
+
+    @staticmethod
+    def of(
+        run: TransferRun, changes: Changes, parts: Sequence[CopyItem], part_format: str
+    ) -> "MergeRun":
+        """Return `run` as one that merges."""
+        given = {field.name: getattr(run, field.name) for field in fields(TransferRun)}
+        return MergeRun(**given, changes=changes, parts=parts, part_format=part_format)
 
     def _staging_of(self, earlier: dict[str, list[ChunkReceipt]]) -> Staged:
         transfer = self.action.transfer

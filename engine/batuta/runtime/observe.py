@@ -23,6 +23,8 @@ from batuta.model.transfer import Partition
 from batuta.runtime.cache import Cache
 from batuta.runtime.connections import Connections
 from batuta.runtime.registry import connectors, formats
+from batuta.runtime.retried import RetriedFiles
+from batuta.runtime.retry import retrying
 from batuta.runtime.worker.pool import WorkerPool
 from batuta.runtime.worker.wire import ObserveRequest, PartitionsRequest, Reply, Request
 
@@ -134,7 +136,7 @@ class Observer:
             if reply.payload is not None:
                 answer.append(reply.payload)
 
-        self.pool.ask(Request(partitions=request), f"the changes of {spec.address}", told)
+        self._ask(Request(partitions=request), f"the changes of {spec.address}", told)
         return msgspec.msgpack.decode(answer[-1], type=tuple[Partition, ...] | None)
 
     def _relative(self, diagnostics: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:
@@ -159,9 +161,15 @@ class Observer:
             if reply.state is not None:
                 answer.append(reply.state)
 
-        self.pool.ask(Request(observe=request), f"source {spec.address}", told)
-        blob = msgspec.msgpack.encode(answer[0])
-        return answer[0], None if blob == kept else blob
+        self._ask(Request(observe=request), f"source {spec.address}", told)
+        blob = msgspec.msgpack.encode(answer[-1])
+        return answer[-1], None if blob == kept else blob
+
+    def _ask(self, request: Request, name: str, told: Callable[[Reply], None]) -> None:
+        def ask() -> None:
+            self.pool.ask(request, name, told)
+
+        retrying(ask, self.pool.stop, lambda _attempt, _wait_s, _reason: None)
 
     def store(self, dataset: Dataset) -> DatasetStore:
         """Open the dataset that lies at a Dataset's destination."""
@@ -178,6 +186,8 @@ class Observer:
     def store_at(self, destination: Address, platform: str | None) -> DatasetStore:
         """Open the dataset that lies at an address."""
         files = self.connections.files(destination, platform)
+        if not files.moves:  # requests over a network
+            files = RetriedFiles(files, self.pool)
         opener = connectors()["alimentar"].dataset
         assert opener is not None
         return opener(files)

@@ -1,11 +1,13 @@
 """Where a workspace is, which files belong to it, and where its state, cache and scratch lie."""
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from fnmatch import translate
 from pathlib import Path
 
+from batuta.model.address import parse_address
 from batuta.model.canonical import digest
 
 MANIFEST = "batuta.yaml"
@@ -57,8 +59,18 @@ def find_workspace(
         if (candidate / MANIFEST).is_file():
             return WorkspacePlaces(root=candidate, home=candidate / STATE_FOLDER, declared=True)
     base = environment.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
-    name = digest([str(start), single])[:16]
+    name = digest([str(start), _place(single)])[:16]
     return WorkspacePlaces(root=start, home=Path(base) / "batuta" / name, declared=False)
+
+
+def _place(single: str | None) -> str | None:
+    """One spelling for one place, so that every command about it finds the same state."""
+    if single is None:
+        return None
+    try:
+        return str(parse_address(single)).rstrip("/")
+    except ValueError:
+        return single
 
 
 def manifest_files(root: Path, patterns: Iterable[str]) -> list[str]:
@@ -92,6 +104,5 @@ def overlay_files(root: Path, folder: str) -> list[str]:
 
 def _matches(path: str, pattern: str) -> bool:
     """Match a glob in which `**/` stands for any number of folders, none included."""
-    if fnmatchcase(path, pattern):
-        return True
-    return pattern.startswith("**/") and _matches(path, pattern[3:])
+    pieces = [translate(piece).removesuffix(r"\Z") for piece in pattern.split("**/")]
+    return re.fullmatch("(?:.*/)?".join(pieces), path, re.DOTALL) is not None

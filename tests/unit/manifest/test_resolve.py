@@ -235,6 +235,18 @@ def test_names_are_unique_for_a_kind_and_in_order() -> None:
     assert codes(dataset_text(), dataset_text(other)) == ["MAN117"]
 
 
+@pytest.mark.parametrize(
+    ("ranges", "wrong"),
+    [
+        ("[10.0.0.0/8, 127.0.0.1/32, 'fd00::/8']", []), ("[]", ["MAN130"]),
+        ("[169.254.0.0/16]", ["MAN130"]), ("[8.8.8.0/24]", ["MAN130"]), ("['::/0']", ["MAN130"]),
+        ("[10.0.0.1/8]", ["MAN116"]), ("[10.0.0.0/40]", ["MAN116"]),
+    ],
+)  # fmt: skip
+def test_on_prem_means_private_or_loopback_ranges(ranges: str, wrong: list[str]) -> None:
+    assert codes(LAKE.replace("[10.0.0.0/8]", ranges)) == wrong
+
+
 def test_a_reference_to_a_broken_document_is_not_reported_again() -> None:
     broken = "apiVersion: batuta.dev/v1\nkind: EgressPolicy\nmetadata: {name: p}\nspec: {x: 1}\n"
     assert codes(dataset_text(ENDS + "  egress: p\n"), broken) == ["MAN113"]

@@ -2,6 +2,7 @@
 
 import re
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -108,17 +109,22 @@ def plain(server: Server, ask: Ask, connection: socket.socket) -> bool:
 
 
 @contextmanager
-def serving() -> Iterator[Server]:
-    """Run a server on a free port."""
+def serving(tls: ssl.SSLContext | None = None) -> Iterator[Server]:
+    """Run a server on a free port, with TLS where a context is given."""
     listener = socket.create_server((LOOPBACK, 0), backlog=64)
     server = Server(f"http://{LOOPBACK}:{listener.getsockname()[1]}")
     open_connections: list[socket.socket] = []
 
     def accept() -> None:
-        with suppress(OSError):
-            while True:
+        while True:
+            try:
                 connection, _ = listener.accept()
-                server.connections += 1
+            except OSError:
+                return
+            server.connections += 1
+            with suppress(OSError):
+                if tls is not None:
+                    connection = tls.wrap_socket(connection, server_side=True)
                 open_connections.append(connection)
                 threading.Thread(target=server.serve, args=(connection,), daemon=True).start()
 

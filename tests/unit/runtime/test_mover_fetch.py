@@ -2,8 +2,11 @@
 
 import hashlib
 import os
+import shutil
 import socket
+import ssl
 import struct
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -428,3 +431,38 @@ def test_a_local_source_that_moves_under_the_copy_is_refused(tmp_path: Path, how
 def test_every_code_has_its_page(code: str) -> None:
     first = (PAGES / f"{code}.md").read_text().partition("\n")[0]
     assert first == f"# {code}: {SUMMARIES[code]}"
+
+
+def _certificate(folder: Path) -> tuple[str, str]:
+    files = (str(folder / "cert.pem"), str(folder / "key.pem"))
+    command = ["openssl", "req", "-x509", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    command += ["-addext", "subjectAltName=DNS:localhost", "-newkey", "ec"]
+    command += ["-pkeyopt", "ec_paramgen_curve:prime256v1", "-out", files[0], "-keyout", files[1]]
+    subprocess.run(command, check=True, capture_output=True)
+    return files
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the program openssl")
+def test_only_a_trusted_certificate_of_the_right_name_is_accepted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cert, key = _certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+
+    def fetch(host: str, trusted: ssl.SSLContext) -> object:
+        monkeypatch.setattr(mover_http, "tls_context", lambda: trusted)
+        with serving(context) as server:
+            server.objects["/big"] = _content(BIG)
+            port = server.url.rpartition(":")[2]
+            url = f"https://{host}:{port}/big"
+            source = Input(key="big", url=url, size_bytes=BIG, validator=ETAG)
+            item = CopyItem(input=source, unit=UnitRef("big", "1"), name="big")
+            return mover.fetch([item], tmp_path, threads=2)[0].sha256
+
+    trusting = ssl.create_default_context(cafile=cert)
+    assert fetch("localhost", trusting) == hashlib.sha256(_content(BIG)).hexdigest()
+    for host, trusted in (("127.0.0.1", trusting), ("localhost", ssl.create_default_context())):
+        with pytest.raises(ConnectorError) as caught:
+            fetch(host, trusted)
+        assert caught.value.diagnostics[0].code == "WRK112"

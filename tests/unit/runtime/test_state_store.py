@@ -3,6 +3,7 @@
 import re
 import sqlite3
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,7 @@ def record(name: str, revision: int = 1) -> ResourceRecord:
 
 
 @pytest.fixture
-def store(tmp_path: Path):
+def store(tmp_path: Path) -> Iterator[StateStore]:
     opened = StateStore(tmp_path / "state.db")
     yield opened
     opened.close()
@@ -134,7 +135,9 @@ def test_a_holder_that_died_here_is_replaced_at_once(store: StateStore) -> None:
     database.commit()
     database.close()
     with LeaseKeeper(store, "next"):
-        assert current(store).command == "next"
+        held = current(store)
+        assert held is not None
+        assert held.command == "next"
 
 
 def test_a_newer_state_is_refused_and_left_alone(tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ def command(
     """
     from batuta.cli.data import rows
 
+    app.single = dataset  # outside a workspace each place has a state of its own
     engine = app.open()
     chosen = as_format or ("table" if app.out.interactive else "csv")
     if chosen == "table" and limit is None:

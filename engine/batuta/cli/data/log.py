@@ -19,6 +19,7 @@ def command(app: App, dataset: str, limit: int | None) -> int:
     Example:
         batuta data log orders --limit 10
     """
+    app.single = dataset  # outside a workspace each place has a state of its own
     engine = app.open()
     entries = sorted(engine.dataset_log(dataset), key=lambda e: e.version, reverse=True)
     app.out.write(tables.log(app.out.page, entries[:limit]))

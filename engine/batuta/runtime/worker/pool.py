@@ -139,6 +139,8 @@ class WorkerPool:
 
     def _await(self, worker: _Worker, name: str) -> None:
         deadline = monotonic_s() + self.stall_s
+        if self.stop.is_set():  # asked here too: a worker that always has news never lets it wait
+            raise Cancelled
         while not select.select([worker.channel], [], [], 0.2)[0]:
             if self.stop.is_set():
                 raise Cancelled
