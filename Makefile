@@ -22,7 +22,18 @@ demo-s3: $(DEMO)/.complete  ## The same against a real S3 server, started for th
 	PATH="$(CURDIR)/$(DEMO)/bin:$$PATH" $(DEMO)/bin/python -m tests.servers.seaweedfs run \
 		--bucket quickstart -- sh manifests/quickstart/demo.sh s3
 
-test: setup  ## Run all tests; starts and stops the servers they need
+# What tests put up walls with and parse renderings with. Only root can install it; without it
+# those tests are skipped by name.
+SYSTEM_PACKAGES := nftables iproute2 squid
+.PHONY: system-packages
+system-packages:
+	@missing=; for tool in nft ip squid; do \
+		PATH="$$PATH:/usr/sbin:/sbin" command -v $$tool >/dev/null || missing=1; done; \
+	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+			apt-get install -y -qq --no-install-recommends $(SYSTEM_PACKAGES) >/dev/null; fi
+
+test: setup system-packages  ## Run all tests; starts and stops the servers they need
 	@$(RUN)python -m tests.servers._base.venv seaweedfs
 	@$(RUN)python -m pytest -n 2 --dist loadgroup
 

@@ -10,6 +10,7 @@ pass because it could not try.
 
 import ctypes
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -75,5 +76,6 @@ PROBES: dict[str, Callable[[], bool]] = {
     "seccomp": lambda: int(_libc.prctl(PR_GET_SECCOMP, 0, 0, 0, 0)) >= 0,
     "landlock": _landlock,
     "nftables": _nftables,
+    "squid": lambda: shutil.which("squid") is not None,
     "root": lambda: os.geteuid() == 0,
 }

@@ -76,6 +76,8 @@ def test_every_place_is_where_the_key_or_the_value_stands(value: dict[str, Value
             start = spot.value.column - 1
             written = lines[spot.value.line - 1][start : start + spot.value.length]
             assert written == scalar_text(current)
+    spelled = {spell(path): spot.value for path, spot in document.walk()}
+    assert dict(document.places()) == spelled
 
 
 @given(st.binary(max_size=200) | st.text(max_size=100).map(str.encode))

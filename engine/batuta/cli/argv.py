@@ -18,7 +18,7 @@ _REFERENCE = re.compile(r"^(?:env|file|keyring|profile|command):")
 _USERINFO = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s:@]*:[^/\s@]+@", re.IGNORECASE)
 _SIGNED = re.compile(r"[?&](?:x-amz-signature|x-amz-security-token|sig|signature)=", re.IGNORECASE)
 _SHAPES = re.compile(
-    r"(?:^|[^a-z0-9])(?:hf_[a-z0-9]{20,}|dapi[0-9a-f]{32}|gh[pousr]_[a-z0-9]{30,}|glpat-[\w-]{20,}|"
+    r"(?:^|[^a-z0-9])(?:A[KS]IA[0-9A-Z]{16}(?![a-z0-9])|hf_[a-z0-9]{20,}|dapi[0-9a-f]{32}|gh[pousr]_[a-z0-9]{30,}|glpat-[\w-]{20,}|"
     r"xox[abp]-[\w-]{10,}|eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.|-----BEGIN [A-Z ]*PRIVATE KEY)",
     re.IGNORECASE,
 )

@@ -30,12 +30,20 @@ _LEAST_SECRET = 6
 
 def redact(text: str, environ: Mapping[str, str]) -> str:
     """Return `text` without values of secret-looking variables, tokens, passwords, signatures."""
+    for spelling in _live_spellings():
+        text = text.replace(spelling, _TAKEN_OUT)
     secrets = {v for k, v in environ.items() if _SECRET_NAME.search(k) and len(v) >= _LEAST_SECRET}
     for value in sorted(secrets, key=len, reverse=True):
         text = text.replace(value, _TAKEN_OUT)
     for pattern in _PATTERNS:
         text = pattern.sub(_TAKEN_OUT, text)
     return text
+
+
+def _live_spellings() -> tuple[str, ...]:
+    """Return the secrets in use, where any part of batuta that holds them was loaded at all."""
+    loaded = sys.modules.get("batuta.runtime.secret")
+    return loaded.live_spellings() if loaded is not None else ()
 
 
 def state_folder(start: Path, environ: Mapping[str, str]) -> Path:

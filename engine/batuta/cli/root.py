@@ -48,7 +48,7 @@ def _help_when_alone() -> int:
 
 
 _TOP = (
-    "init", "validate", "fmt", "render", "plan", "apply", "drift", "runs",
+    "init", "validate", "fmt", "render", "plan", "apply", "drift", "runs", "audit",
     "release", "destroy", "import", "explain", "schema",
 )  # fmt: skip
 
@@ -58,6 +58,8 @@ root = LazyGroup(
         **{name: f"batuta.cli.commands.{name.replace('import', 'import_')}" for name in _TOP},
         "data": "batuta.cli.data",
         "state": "batuta.cli.state",
+        "label": "batuta.cli.label",
+        "keys": "batuta.cli.keys",
         "lock": "batuta.cli.lock",
     },
     """Plan and apply for data sovereignty.

@@ -7,14 +7,14 @@ from batuta.core.diff import Locate
 from batuta.core.plan_input import Observation, PlanInput, is_named
 from batuta.core.selection import source_text
 from batuta.core.sovereignty import Answer
-from batuta.core.tiers import Carried, End, known, platform_label
+from batuta.core.tiers import End
 from batuta.model.address import Address
 from batuta.model.canonical import canonical_bytes
 from batuta.model.diagnostic import Location
 from batuta.model.log import Facts, Label, Snapshot
 from batuta.model.observed import DestinationState, SourceState
 from batuta.model.plan import Preconditions, Target
-from batuta.model.resource import Dataset, HistorySpec, Platform
+from batuta.model.resource import Dataset, HistorySpec, Platform, SourcePart
 from batuta.model.table import TableSchema
 from batuta.model.tier import Network
 
@@ -127,31 +127,31 @@ def preconditions(world: World, dataset: Dataset, observation: Observation) -> P
     )
 
 
-def ends_of(world: World, dataset: Dataset) -> tuple[End, End]:
-    """Return the source and the destination of a dataset's transfers."""
-    spec = dataset.source
-    upstream = world.datasets.get(spec.dataset) if spec.dataset is not None else None
-    if upstream is not None:
-        source = _end(world, "source", upstream.destination, upstream.destination_platform, dataset)
-    else:
-        address = spec.address or Address("file", spec.dataset or "")
-        source = _end(world, "source", address, spec.platform, dataset)
+def ends_of(world: World, dataset: Dataset) -> tuple[End, ...]:
+    """Return the sources (one, or those of a merge in order) and, last, the destination."""
+    parts: tuple[SourcePart, ...] = dataset.source.merge or (dataset.source,)
     destination = dataset.destination
-    return source, _end(world, "destination", destination, dataset.destination_platform, dataset)
+    return (
+        *(_source_end(world, part, dataset) for part in parts),
+        _end(world, "destination", destination, dataset.destination_platform, dataset),
+    )
 
 
-def carried_label(world: World, dataset: Dataset, source: SourceState | None, end: End) -> Carried:
-    """Return what is known of the label of the dataset's source data."""
-    if source is not None and source.label is not None:
-        return Carried(label=known(source.label))
-    if dataset.source.dataset is not None:
-        upstream = world.input.observed.get(dataset.source.dataset)
-        state = upstream.destination if upstream else None
-        if isinstance(state, DestinationState) and state.snapshot is not None:
-            return Carried(label=known(state.snapshot.entry.label))
-    if end.network is Network.LOCAL:
-        return Carried(stated=dataset.source.origin_tier)
-    return Carried(label=platform_label(end.network, end.platform_type))
+def _source_end(world: World, part: SourcePart, dataset: Dataset) -> End:
+    upstream = world.datasets.get(part.dataset) if part.dataset is not None else None
+    if upstream is not None:
+        return _end(world, "source", upstream.destination, upstream.destination_platform, dataset)
+    address = part.address or Address("file", part.dataset or "")
+    return _end(world, "source", address, part.platform, dataset)
+
+
+def upstream_label(world: World, name: str) -> Label | None:
+    """Return the label in the log of another dataset of this plan, None where it was not seen."""
+    upstream = world.input.observed.get(name)
+    state = upstream.destination if upstream else None
+    if isinstance(state, DestinationState) and state.snapshot is not None:
+        return state.snapshot.entry.label
+    return None
 
 
 def wanted_facts(

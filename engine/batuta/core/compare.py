@@ -45,7 +45,8 @@ def compared(
         kind = Move if case.moved else Create
         why = Why.DESTINATION_EDITED if case.moved else Why.ABSENT
         draft = Draft(case=case, kind=kind, facts=facts, label=answer.label, whys=(why,),
-                      effect=Effect.ADDS, reading=read_all(case, source), shaped=shaped)  # fmt: skip
+                      effect=Effect.ADDS, reading=read_all(case, source), shaped=shaped,
+                      approvals=answer.approvals)  # fmt: skip
         return finish(draft, extra)
     if facts.schema is not live.schema and same_schema(facts.schema, live.schema):
         facts = replace(facts, schema=live.schema)
@@ -55,7 +56,7 @@ def compared(
     if needed is None:
         quiet = extra if shaped and shaped.outcome == "skip" else answer.diagnostics
         return Decision(action=_settled(case, shaped), diagnostics=quiet)
-    return finish(needed, extra)
+    return finish(replace(needed, approvals=answer.approvals), extra)
 
 
 def _draft(

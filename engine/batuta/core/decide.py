@@ -3,18 +3,24 @@
 from dataclasses import dataclass, replace
 
 from batuta.core import refusals
-from batuta.core.case import Case, World, carried_label, ends_of, wanted_facts
+from batuta.core.carrying import carried, sources_of, ways
+from batuta.core.case import Case, World, ends_of, wanted_facts
 from batuta.core.compare import compared
 from batuta.core.draft import Decision, calm, stop, stop_unseen
+from batuta.core.labels.flows import Input, Place
+from batuta.core.labels.lattice import of_record
+from batuta.core.labels.merging import merge_refusal
 from batuta.core.owned import barred
 from batuta.core.reasons import Why
 from batuta.core.shape import Committed, Shape, shape, with_answer
 from batuta.core.sovereignty import Answer, Question, judge
 from batuta.core.tiers import known
 from batuta.core.transfer_plan import refuse_mode
+from batuta.core.uniting import source_name
 from batuta.model.diagnostic import Diagnostic, Severity
 from batuta.model.log import Facts
 from batuta.model.observed import DestinationState, SourceState
+from batuta.model.plan import Blocked
 from batuta.model.resource import Dataset
 from batuta.model.tier import Tier
 
@@ -58,9 +64,10 @@ def decide(world: World, dataset: Dataset, upstream: Upstream) -> Decision:
 
 
 def _with_source(case: Case, upstream: Upstream) -> Decision:
-    dataset, read = case.dataset, case.dataset.source.dataset
-    if read is not None and read in upstream.made:
-        return Decision(action=calm(case, Why.WAITS), diagnostics=(refusals.waits(dataset, read),))
+    dataset, upstreams = case.dataset, case.dataset.source.upstreams
+    if made := [name for name in upstreams if name in upstream.made]:
+        waits = refusals.waits(dataset, made[0])
+        return Decision(action=calm(case, Why.WAITS), diagnostics=(waits,))
     source = case.observation.source
     if not isinstance(source, SourceState):
         return Decision(action=stop(case, Why.UNREADABLE, source))
@@ -69,12 +76,35 @@ def _with_source(case: Case, upstream: Upstream) -> Decision:
         return Decision(action=stop(case, Why.NOT_POSSIBLE, (bad,)))
     answer = judged(case, source)
     if answer.refused:
-        return Decision(action=stop(case, Why.SOVEREIGNTY, answer.diagnostics))
+        return Decision(action=_refused(case, source, answer))
     decision = _shaped(case, source, answer)
     notes = source.notes
-    if read is not None and read in upstream.changed:
-        notes = (*notes, refusals.upstream_changes(dataset, read))
+    changed = [name for name in upstreams if name in upstream.changed]
+    notes = (*notes, *(refusals.upstream_changes(dataset, name) for name in changed))
     return replace(decision, diagnostics=decision.diagnostics + notes) if notes else decision
+
+
+def _refused(case: Case, source: SourceState, answer: Answer) -> Blocked:
+    """A merge says what met and how to go on; at a terminal the specification asks."""
+    if not case.dataset.source.merge:
+        return stop(case, Why.SOVEREIGNTY, answer.diagnostics)
+    live = case.live
+    tier = case.dataset.tier or (_TIERS.get(live.tier) if live is not None else None)
+    sources = sources_of(case.world, case.dataset, source)
+    # Nobody named a tier: the data needs a place as sovereign as its most confidential part.
+    secret = carried(case.world, sources, ()).at(tier or answer.tier).confidentiality
+    place = Place(tier=tier or Tier(secret), region=ends_of(case.world, case.dataset)[-1].region)
+    inputs = [
+        Input(
+            name=source_name(each.part),
+            label=of_record(carried(case.world, (each,), ()).at(place.tier)),
+        )
+        for each in sources
+    ]
+    where = case.dataset.place("spec.source")
+    met = merge_refusal(place, inputs, case.dataset.address, where)
+    found = (*answer.diagnostics, met) if met is not None else answer.diagnostics
+    return stop(case, Why.SOVEREIGNTY, found, question="sovereignty")
 
 
 def _wrong_format(case: Case, source: SourceState) -> Diagnostic | None:
@@ -89,6 +119,7 @@ def _wrong_format(case: Case, source: SourceState) -> Diagnostic | None:
 def judged(case: Case, source: SourceState) -> Answer:
     """Return what tiers, labels and residency say of the case's transfer."""
     ends = ends_of(case.world, case.dataset)
+    sources = sources_of(case.world, case.dataset, source)
     snapshot, live = case.snapshot, case.live
     tier = _TIERS.get(live.tier) if live is not None else None
     return judge(
@@ -96,7 +127,8 @@ def judged(case: Case, source: SourceState) -> Answer:
             dataset=case.dataset,
             workspace=case.world.input.desired.workspace,
             ends=ends,
-            carried=carried_label(case.world, case.dataset, source, ends[0]),
+            carried=carried(case.world, sources, case.observation.standing),
+            ways=ways(case, sources),
             recorded=known(snapshot.entry.label) if snapshot else None,
             recorded_tier=(tier, live.tier_derived) if live is not None and tier else None,
         )

@@ -10,8 +10,10 @@ from batuta.core.tiers import keeps_secret, trusts
 from batuta.core.transfer_plan import Reading, cost_of, transfer_of, volume_of
 from batuta.model.change import Change, Effect
 from batuta.model.cost import CostEstimate
+from batuta.model.decision import APPROVAL_KINDS, APPROVAL_USED, Approval, content_digest
 from batuta.model.diagnostic import Diagnostic, Location
 from batuta.model.log import Facts, Label
+from batuta.model.observed import states_of
 from batuta.model.plan import (
     Action,
     Append,
@@ -57,6 +59,7 @@ class Draft:
     shaped: Shape | None
     changes: tuple[Change, ...] = ()
     notes: tuple[Diagnostic, ...] = ()
+    approvals: tuple[Approval, ...] = ()
 
 
 def finish(draft: Draft, extra: tuple[Diagnostic, ...]) -> Decision:
@@ -180,7 +183,31 @@ def _relabel(draft: Draft) -> Relabel:
         changes=draft.changes,
         facts=draft.facts,
         label=draft.label,
+        decisions=_kept_decisions(draft),
     )
+
+
+def _kept_decisions(draft: Draft) -> tuple[tuple[str, str], ...]:
+    """Decisions about rows that stay hold on: the newest entry has them all, with new ones."""
+    snapshot = draft.case.snapshot
+    before = snapshot.entry.decisions if snapshot is not None else ()
+    kept = [(kind, text) for kind, text in before if kind in APPROVAL_KINDS]
+    return tuple(dict.fromkeys([*kept, *_used(draft)]))
+
+
+def _used(draft: Draft) -> tuple[tuple[str, str], ...]:
+    """The decisions that this commit rests on: those it uses now, and those it used before."""
+    standing = draft.case.observation.standing if draft.approvals or _rests(draft) else ()
+    return tuple((APPROVAL_USED, a.text) for a in (*standing, *draft.approvals))
+
+
+def _rests(draft: Draft) -> bool:
+    """True where the source's rows are those that the standing decisions are about."""
+    source = draft.case.source
+    if not draft.case.observation.standing or source is None:
+        return False
+    found = {content_digest(tuple((u.key, u.version) for u in s.units)) for s in states_of(source)}
+    return any(a.content in found for a in draft.case.observation.standing)
 
 
 def _moving(
@@ -192,6 +219,7 @@ def _moving(
     case, kind = draft.case, draft.kind
     effect, volume, cost = weight
     decisions = draft.shaped.decisions if draft.shaped else ()
+    decisions = (*decisions, *dict.fromkeys(_used(draft)))
     if loss.needs_leave:
         decisions = (*decisions, ("data-loss", "allowed"))
     if kind is Relabel:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from batuta.model.decision import Approval
 from batuta.model.diagnostic import Diagnostic
 from batuta.model.observed import DestinationState, SourceState
 from batuta.model.resource import Desired, DriftChoice, DriftPolicy
@@ -26,7 +27,8 @@ class Observation:
 
     `source` and `destination` are what was found, or the diagnostics that say why an end could
     not be read. `head` is None where the state has no record or the destination no log. `feed`
-    is None where the source cannot say which rows changed since the committed version.
+    is None where the source cannot say which rows changed since the committed version. `standing`
+    are the decisions that the destination's last commit used: they go on to hold for its rows.
     """
 
     source: SourceState | tuple[Diagnostic, ...]
@@ -34,6 +36,7 @@ class Observation:
     record: ResourceRecord | None = None
     head: HeadRelation | None = None
     feed: Feed | None = None
+    standing: tuple[Approval, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +72,8 @@ class PlanInput:
     A dataset without an observation was not read (an offline plan). `target_bytes` gives for
     each format that can be written the Arrow size at which its parts end. `read` names the
     platforms that were read. `on_drift` outranks the manifests, and `drift_answers`, by
-    address, outranks both. `policies` and `prices` are digests.
+    address, outranks both. `policies` and `prices` are digests. `spent` holds, by the text of a
+    decision that was used already, the resource that used it.
     """
 
     desired: Desired
@@ -83,6 +87,7 @@ class PlanInput:
     prices: str = ""
     batuta_version: str = ""
     read: tuple[str, ...] = ()
+    spent: Mapping[str, str] = field(default_factory=dict)
 
 
 def is_named(names: tuple[str, ...], address: str) -> bool:

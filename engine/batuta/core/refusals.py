@@ -181,6 +181,18 @@ def no_merge_column(dataset: Dataset, missing: list[str]) -> Diagnostic:
     )
 
 
+def unfit_merge_column(dataset: Dataset, why: str) -> Diagnostic:
+    """A cursor or key column is of a type that cannot be one."""
+    return Diagnostic(
+        code="PLN106",
+        summary="A cursor or key column is of an unfit type",
+        detail=f"In `incremental` of {dataset.address}, {why}.",
+        fix="Name another column, or leave `lookback` out where the cursor is no time.",
+        locations=dataset.place("spec.incremental"),
+        address=dataset.address,
+    )
+
+
 def hidden_deletes(dataset: Dataset) -> Diagnostic:
     """Rows that vanish at the source are not seen."""
     return Diagnostic(

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 
 from batuta.model.canonical import Json, canonical_bytes
 from batuta.model.diagnostic import Diagnostic
-from batuta.model.resource import Dataset, SourceSpec
+from batuta.model.resource import Dataset, SourcePart, SourceSpec
 from batuta.model.table import Column, TableSchema
 
 _GLOB = frozenset("*?[")
@@ -23,12 +23,14 @@ class Chosen:
     schema: TableSchema
 
 
-def source_text(spec: SourceSpec) -> str:
+def source_text(spec: SourcePart) -> str:
     """Return the source with everything that decides its rows, as text that can be compared.
 
     The address alone where nothing is chosen, else the address and canonical JSON of the
     choices. Pins, platforms and stated origins do not count: they name the same rows.
     """
+    if isinstance(spec, SourceSpec) and spec.merge:
+        return _merge_text(spec)
     where = f"dataset:{spec.dataset}" if spec.dataset is not None else str(spec.address)
     if not (spec.reshapes or spec.files or spec.options):
         return where
@@ -42,6 +44,13 @@ def source_text(spec: SourceSpec) -> str:
         "types": dict(spec.types),
     }
     return f"{where} {canonical_bytes({k: v for k, v in chosen.items() if v}).decode()}"
+
+
+def _merge_text(spec: SourceSpec) -> str:
+    said: dict[str, Json] = {"sources": [source_text(part) for part in spec.merge]}
+    if spec.on:
+        said |= {"on": spec.on, "conflict": spec.conflict.value}
+    return f"merge {canonical_bytes(said).decode()}"
 
 
 def columns_of(text: str) -> SourceSpec | None:
@@ -79,7 +88,7 @@ def _without_columns(text: str) -> tuple[str, object]:
     return where, {k: v for k, v in values.items() if k not in _COLUMN_KEYS}
 
 
-def choose(spec: SourceSpec, schema: TableSchema) -> Chosen:
+def choose(spec: SourcePart, schema: TableSchema) -> Chosen:
     """Return the columns of `schema` that `spec` takes, in the source's order, renamed.
 
     `include` and `exclude` take globs; a name matches itself whatever characters it has.

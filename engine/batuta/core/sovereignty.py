@@ -1,10 +1,10 @@
 """Whether tiers, labels and residency allow one dataset's transfer, and what to say if not."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from batuta.core.labels.flows import NEEDED_INTEGRITY
 from batuta.core.tiers import (
     ATTESTED,
-    NEEDED_INTEGRITY,
     RANK,
     Carried,
     End,
@@ -13,6 +13,7 @@ from batuta.core.tiers import (
     restrict,
     trusts,
 )
+from batuta.model.decision import Approval
 from batuta.model.diagnostic import Diagnostic, Location, Severity
 from batuta.model.log import Label
 from batuta.model.resource import Dataset, Workspace
@@ -23,6 +24,7 @@ from batuta.model.tier import Tier
 class Question:
     """One dataset, its ends and what is known of its data.
 
+    `ways` are what else may be carried if recorded decisions are used, fewest first.
     `recorded` is the label in the log, `recorded_tier` the tier there with whether it was
     derived; None where there is no log yet.
     """
@@ -31,18 +33,23 @@ class Question:
     workspace: Workspace
     ends: tuple[End, ...]
     carried: Carried
+    ways: tuple[tuple[Carried, tuple[Approval, ...]], ...] = ()
     recorded: Label | None = None
     recorded_tier: tuple[Tier, bool] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """The tier and the label. Where an error is among `diagnostics` nothing may move."""
+    """The tier and the label. Where an error is among `diagnostics` nothing may move.
+
+    `approvals` are the recorded decisions without which it would be refused.
+    """
 
     tier: Tier
     derived: bool
     label: Label
     diagnostics: tuple[Diagnostic, ...] = ()
+    approvals: tuple[Approval, ...] = ()
 
     @property
     def refused(self) -> bool:
@@ -51,7 +58,19 @@ class Answer:
 
 
 def judge(question: Question) -> Answer:
-    """Return the tier, declared or derived, the label, and every rule that is broken."""
+    """Return the tier, declared or derived, the label, and every rule that is broken.
+
+    A recorded decision is used only where without it the answer is a refusal.
+    """
+    answer = _judged(question)
+    for carried, approvals in question.ways if answer.refused else ():
+        other = _judged(replace(question, carried=carried))
+        if not other.refused:
+            return replace(other, approvals=approvals)
+    return answer
+
+
+def _judged(question: Question) -> Answer:
     declared = question.dataset.tier or question.workspace.default_tier
     if declared is not None:
         return _checked(question, declared, derived=False)
@@ -103,7 +122,8 @@ def _flows(question: Question, tier: Tier, label: Label) -> list[Diagnostic]:
                 summary="Data may not flow to a less sovereign place",
                 detail=f"The data of {question.dataset.address} has the confidentiality"
                 f" {label.confidentiality}; a dataset of the tier {tier} is less sovereign.",
-                fix=f"Declare `tier: {label.confidentiality}`, with ends that it admits.",
+                fix=f"Declare `tier: {label.confidentiality}`, with ends that it admits, or have"
+                f" the data declassified: `batuta label approve PATH --to {tier} --reason REASON`.",
                 locations=_places(question, "spec.tier"),
                 address=question.dataset.address,
             )
@@ -115,12 +135,13 @@ def _flows(question: Question, tier: Tier, label: Label) -> list[Diagnostic]:
 
 def _untrusted(question: Question, tier: Tier, label: Label) -> Diagnostic:
     carried = question.carried
-    undeclared = carried.label is None and carried.stated is None
+    undeclared = carried.label is None and carried.stated is None and not carried.parts
     fix = (
         "State where the data comes from with `source.origin: {tier: PrivateCloud}` or a more"
         " sovereign tier, if that is true"
         if undeclared
-        else "Take the data from a controlled origin"
+        else "Take the data from a controlled origin, or have it endorsed after a review with"
+        " `batuta label approve PATH --to PrivateCloud --endorse --reason REASON`"
     )
     return Diagnostic(
         code="SOV106",
@@ -237,7 +258,8 @@ def _no_tier(question: Question, label: Label) -> Diagnostic:
         detail=f"{question.dataset.address}: {ends}; the data has the confidentiality"
         f" {label.confidentiality} and the integrity {label.integrity}. No tier admits all three.",
         fix="Keep the data at a place that is as sovereign as its label, or bring it home in two"
-        " datasets, the second with `source: {dataset: …}`.",
+        " datasets, the second with `source: {dataset: …}`, or record a decision with"
+        " `batuta label approve`.",
         locations=_places(question, "spec.destination"),
         address=question.dataset.address,
     )

@@ -1,12 +1,14 @@
 """Which tier admits what, how a tier is derived, and which label data carries.
 
 The matrix is cumulative: a tier admits every platform that a more sovereign tier admits, so
-one tier per (network, platform type) says it all. Labels here are the pair of confidentiality
-and integrity; each is a tier, and the rules are those of a flow in one step.
+one tier per (network, platform type) says it all. Labels here are those of a log; the rules are
+those of the lattice, for a flow in one step to a place whose region is checked elsewhere.
 """
 
 from dataclasses import dataclass, replace
 
+from batuta.core.labels import lattice
+from batuta.core.labels.flows import Denial, Place, refusals
 from batuta.model.diagnostic import Location
 from batuta.model.log import Label
 from batuta.model.tier import Network, Tier
@@ -32,14 +34,6 @@ ATTESTED = frozenset({"huggingface"})
 _TIERS = tuple(Tier)
 RANK: dict[str, int] = {tier.value: tier.rank for tier in Tier}
 """0 for the most sovereign tier, by name: labels hold names."""
-
-NEEDED_INTEGRITY: dict[Tier, Tier] = {
-    Tier.FULLY_SOVEREIGN: Tier.PRIVATE_CLOUD,
-    Tier.HYBRID_SOVEREIGN: Tier.PRIVATE_CLOUD,
-    Tier.PRIVATE_CLOUD: Tier.STANDARD,
-    Tier.STANDARD: Tier.STANDARD,
-}
-"""The lowest integrity that a place of a tier takes in."""
 
 UNKNOWN = Label(
     confidentiality=Tier.FULLY_SOVEREIGN, integrity=Tier.STANDARD, declared=False
@@ -74,14 +68,18 @@ class Carried:
     """What is known of the label that source data carries.
 
     `label` is the one that a log or a Platform gives; None for local data without one, where
-    `stated` is the owner's word (`source.origin`), None where there is none either.
+    `stated` is the owner's word (`source.origin`), None where there is none either. `parts` are
+    the inputs of a merge, which carry labels of their own; then the other two are None.
     """
 
     label: Label | None = None
     stated: Tier | None = None
+    parts: "tuple[Carried, ...]" = ()
 
     def at(self, tier: Tier) -> Label:
         """The label of the data in a run of this tier."""
+        if self.parts:
+            return united(tuple(part.at(tier) for part in self.parts))
         if self.label is not None:
             return self.label
         if self.stated is not None:
@@ -108,12 +106,12 @@ def platform_label(network: Network, platform_type: str) -> Label:
 
 def keeps_secret(tier: Tier, label: Label) -> bool:
     """True where a place of `tier` is at least as sovereign as the data is confidential."""
-    return RANK[tier] <= RANK[label.confidentiality]
+    return Denial.CONFIDENTIALITY not in refusals(Place(tier=tier), lattice.of_record(label))
 
 
 def trusts(tier: Tier, label: Label) -> bool:
     """True where the data's origin is controlled enough for a place of `tier`."""
-    return RANK[label.integrity] <= RANK[NEEDED_INTEGRITY[tier]]
+    return Denial.INTEGRITY not in refusals(Place(tier=tier), lattice.of_record(label))
 
 
 def derive(ends: tuple[End, ...], carried: Carried) -> Tier | None:
@@ -152,14 +150,28 @@ def join(kept: Label, new: Label) -> Label:
     """
     if kept.declared and new.declared:
         return new
-    secret = min(kept.confidentiality, new.confidentiality, key=RANK.__getitem__)
-    origin = max(kept.integrity, new.integrity, key=RANK.__getitem__)
+    both = lattice.join(lattice.of_record(kept), lattice.of_record(new))
     return Label(
-        confidentiality=secret,
-        integrity=origin,
+        confidentiality=both.confidentiality,
+        integrity=both.integrity,
         residency=new.residency,
         declared=kept.declared or new.declared,
     )
+
+
+def united(labels: tuple[Label, ...]) -> Label:
+    """Return the label of a merge of data with these labels: their join, whatever the order.
+
+    Where no region is allowed by all, the one that is named does not exist.
+    """
+    whole = lattice.joined(map(lattice.of_record, labels))
+    declared = any(label.declared for label in labels)
+    if whole.regions.none:
+        whole = replace(whole, regions=_NOWHERE)
+    return lattice.to_record(whole, declared=declared) or UNKNOWN
+
+
+_NOWHERE = lattice.Names(frozenset({"nowhere"}))
 
 
 def known(label: Label) -> Label:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from batuta.core import refusals
-from batuta.core.case import Case, ends_of, label_text
+from batuta.core.case import Case, ends_of, label_text, same_place
 from batuta.core.diff import same_schema
 from batuta.core.shape import Shape
 from batuta.core.units import is_tied, reconcile
@@ -14,7 +14,8 @@ from batuta.model.diagnostic import Diagnostic
 from batuta.model.log import Label, Part
 from batuta.model.observed import SourceState, Unit
 from batuta.model.plan import Transfer, Volume
-from batuta.model.resource import Mode, OnSourceDelete
+from batuta.model.resource import IncrementalSpec, Mode, OnSourceDelete
+from batuta.model.table import TableSchema
 from batuta.model.tier import Network
 from batuta.model.transfer import Output
 
@@ -52,13 +53,23 @@ def read_all(case: Case, source: SourceState) -> Reading:
     """Read every unit anew; all parts that are there go to history."""
     parts = case.snapshot.parts if case.snapshot else ()
     present = {unit.key for unit in source.units}
+    # What reads itself keeps its rows, whatever its parts were made from before.
+    lost = () if _reads_itself(case) else parts
     vanished = tuple(
-        p for p in parts if p.units and present and not any(r.key in present for r in p.units)
+        p for p in lost if p.units and present and not any(r.key in present for r in p.units)
     )
     loss = None
     if case.dataset.on_source_delete is OnSourceDelete.KEEP and parts:
         loss = _kept_rows_lost(parts, present)
     return Reading(scope="all", units=source.units, removed=parts, vanished=vanished, loss=loss)
+
+
+def _reads_itself(case: Case) -> bool:
+    target = case.dataset.destination
+    return any(
+        part.address is not None and same_place(str(part.address), target)
+        for part in case.dataset.source.merge
+    )
 
 
 def read_changed(case: Case, source: SourceState) -> Reading:
@@ -121,7 +132,30 @@ def refuse_mode(case: Case, source: SourceState, shaped: Shape | None) -> Diagno
         missing = sorted(str(name) for name in named - set(shaped.schema.names))
         if missing:
             return refusals.no_merge_column(dataset, missing)
+        if unfit := _unfit(rule, shaped.schema):
+            return refusals.unfit_merge_column(dataset, unfit)
     return None if source.units or merges(case) else refusals.not_incremental(dataset)
+
+
+_IN_TIME = ("timestamp[", "date")
+_ORDERED = (*_IN_TIME, "int", "uint", "float", "double", "halffloat", "decimal", "string",
+            "large_string")  # fmt: skip
+
+
+def _unfit(rule: IncrementalSpec, schema: TableSchema) -> str | None:
+    """Why a column cannot be what the rule makes of it; None where all can."""
+    types = {column.name: column.type for column in schema.columns}
+    for name in rule.key:
+        if "<" in types[name]:
+            return f"{name!r} is of type {types[name]}, and a key has to be a plain value"
+    if rule.cursor is None:
+        return None
+    type_ = types[rule.cursor]
+    if not type_.startswith(_ORDERED) or type_.endswith("_view"):
+        return f"{rule.cursor!r} is of type {type_}, and a cursor has to be of an ordered one"
+    if rule.lookback_s and not type_.startswith(_IN_TIME):
+        return f"{rule.cursor!r} is of type {type_}, and `lookback` is a time"
+    return None
 
 
 def transfer_of(

@@ -16,9 +16,6 @@ LATER_KINDS = ("Catalog", "Experiment", "Function", "Model", "Policy", "Waiver",
 # What the language has and this version has not: refused by name, never ignored.
 LATER_FIELDS = {
     "spec.source.query": "A `query` source",
-    "spec.source.merge": "A `merge` source",
-    "spec.source.on": "A `merge` source",
-    "spec.source.conflict": "A `merge` source",
     "spec.source.tables": "A source of many tables (`tables`)",
     "spec.formatOptions.ald.encryptTo": "Encryption of `.ald` files (`encryptTo`)",
     "spec.formatOptions.ald.passwordFile": "Encryption of `.ald` files (`passwordFile`)",

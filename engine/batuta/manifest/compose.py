@@ -85,7 +85,7 @@ def _decode(file: str, content: bytes) -> str:
         raise Refused(
             found(
                 "MAN103",
-                f"{quoted(file)} has {len(content):,} bytes; a manifest has at most {MAX_BYTES:,}.",
+                f"{quoted(file)} has more than {MAX_BYTES:,} bytes.",
                 "Split it into several files, or keep data files out of the manifests' globs.",
                 Location(file, 1, 1),
             )

@@ -99,9 +99,51 @@ class Document:
             path = path[:-1]
         return places[path]
 
-    def places(self) -> dict[str, Location]:
+    def places(self) -> Mapping[str, Location]:
         """Return the place of each value by its spelled path, the root as an empty path."""
-        return {spell(path): spot.value for path, spot in self.walk()}
+        if self.spots is not None:
+            return {spell(path): spot.value for path, spot in self.walk()}
+        marks = iter(self.marks)
+        found = {"": next(marks)}
+        _spell_below("", self.value, marks, found)
+        return _Spelled(self.file, found)
+
+
+class _Spelled(Mapping[str, Location]):
+    """Places by spelled path; of those of a document only one or two are ever looked at."""
+
+    __slots__ = ("_file", "_marks")
+
+    def __init__(self, file: str, marks: dict[str, int]) -> None:
+        self._file = file
+        self._marks = marks
+
+    def __getitem__(self, path: str) -> Location:
+        return unpack(self._file, self._marks[path])
+
+    def __contains__(self, path: object) -> bool:
+        return path in self._marks
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._marks)
+
+    def __len__(self) -> int:
+        return len(self._marks)
+
+
+def _spell_below(path: str, value: Value, marks: Iterator[int], found: dict[str, int]) -> None:
+    if isinstance(value, dict):
+        start = f"{path}." if path else ""
+        for key, below in value.items():
+            next(marks)  # the key's own
+            found[spelled := start + key] = next(marks)
+            if isinstance(below, dict | list):
+                _spell_below(spelled, below, marks, found)
+    elif isinstance(value, list):
+        for number, below in enumerate(value):
+            found[spelled := f"{path}[{number}]"] = next(marks)
+            if isinstance(below, dict | list):
+                _spell_below(spelled, below, marks, found)
 
 
 _PENDING = Spot(Location("", 0, 0), Location("", 0, 0))

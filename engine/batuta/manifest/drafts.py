@@ -27,9 +27,11 @@ from batuta.model.resource import (
     HistorySpec,
     IncrementalSpec,
     Limits,
+    MergeConflict,
     Mode,
     OnSourceDelete,
     Platform,
+    SourcePart,
     SourceSpec,
     Workspace,
 )
@@ -97,8 +99,8 @@ def dataset(document: Document, value: Value) -> DatasetDraft:
     _check_destination(written, destination, path, report)
     format_name = spec.get("format") or _default_format(source)
     depends_on = tuple(spec.get("dependsOn", ()))
-    if source.dataset is not None and source.dataset not in depends_on:
-        depends_on = (source.dataset, *depends_on)
+    read = tuple(name for name in source.upstreams if name not in depends_on)
+    depends_on = (*read, *depends_on)
     result = Dataset(
         name=metadata["name"],
         source=source,
@@ -147,9 +149,42 @@ def address(text: str, path: Path, report: Reporter) -> Address:
 
 
 def _source(end: "str | kinds.SourceEnd", report: Reporter) -> SourceSpec:
-    if isinstance(end, str):
-        return SourceSpec(address=_source_address(end, ("spec", "source"), report))
     path: Path = ("spec", "source")
+    if isinstance(end, str) or not {"merge", "on", "conflict"} & end.keys():
+        return _part(end, path, report).spec
+    _check_merge(end, path, report)
+    return SourceSpec(
+        merge=tuple(
+            _part(each, (*path, "merge", i), report) for i, each in enumerate(end.get("merge", ()))
+        ),
+        on=tuple(end.get("on", ())),
+        conflict=MergeConflict(end.get("conflict", "Fail")),
+    )
+
+
+def _check_merge(end: "kinds.SourceEnd", path: Path, report: Reporter) -> None:
+    """Report what a merge cannot have: fields of one source, and a choice without a key."""
+    for name in sorted(end.keys() - {"merge", "on", "conflict"} if "merge" in end else ()):
+        report.add(
+            "MAN120", (*path, name), f"`{name}` has no meaning for a merge as a whole.",
+            "Write it at the sources under `merge`.",
+        )  # fmt: skip
+    for name in ("on", "conflict"):
+        if name in end and "merge" not in end:
+            report.add(
+                "MAN120", (*path, name), f"`{name}` has no effect without `merge`.",
+                f"Remove `{name}`, or list the sources under `merge`.",
+            )  # fmt: skip
+    if "conflict" in end and "on" not in end and "merge" in end:
+        report.add(
+            "MAN120", (*path, "conflict"), "`conflict` has no effect without a key.",
+            "Name the key: `on: [COLUMN]`.",
+        )  # fmt: skip
+
+
+def _part(end: "str | kinds.MergeEnd", path: Path, report: Reporter) -> SourcePart:
+    if isinstance(end, str):
+        return SourcePart(address=_source_address(end, path, report))
     if ("address" in end) == ("dataset" in end):
         both = "both" if "address" in end else "neither"
         report.add(
@@ -164,7 +199,7 @@ def _source(end: "str | kinds.SourceEnd", report: Reporter) -> SourceSpec:
         )  # fmt: skip
     columns, origin = end.get("columns", {}), end.get("origin", {})
     has_address = "address" in end
-    return SourceSpec(
+    return SourcePart(
         address=_source_address(end["address"], (*path, "address"), report)
         if has_address
         else None,
@@ -211,6 +246,8 @@ def _check_destination(written: str, end: Address, path: Path, report: Reporter)
 
 
 def _default_format(source: SourceSpec) -> str:
+    if source.merge:
+        return "ald"
     if source.address is None:
         return ""
     return "ald" if source.address.is_table else "files"
@@ -286,6 +323,8 @@ def check_shape(dataset: Dataset, report: Reporter) -> None:
         detail = f"`incremental` has no effect with the mode `{dataset.mode}`."
         report.add("MAN120", ("spec", "incremental"), detail, "Write `mode: Incremental`.")
     is_table = source.address is not None and source.address.is_table
+    if source.merge:
+        _check_merged(dataset, report)
     if files and is_table:
         detail = "A table has rows, and no files of its own to copy."
         report.add("MAN120", ("spec", "format"), detail, "Use `ald`, `parquet` or `arrow`.")
@@ -294,7 +333,19 @@ def check_shape(dataset: Dataset, report: Reporter) -> None:
         fix = "Write `format: ald`, `parquet` or `arrow`, or remove these fields."
         report.add("MAN120", ("spec", "source", _reshaping(source)), detail, fix)
     if is_table:
-        _check_table(source, report)
+        _check_table(source, ("spec", "source"), report)
+
+
+def _check_merged(dataset: Dataset, report: Reporter) -> None:
+    for i, part in enumerate(dataset.source.merge):
+        if part.address is not None and part.address.is_table:
+            _check_table(part, ("spec", "source", "merge", i), report)
+    if dataset.format == "files":
+        detail = "Rows of tables alone can be merged; `files` has none."
+        report.add("MAN120", ("spec", "format"), detail, "Use `ald`, `parquet` or `arrow`.")
+    if dataset.source.on and dataset.mode is Mode.INCREMENTAL:
+        detail = "A merge by key is read whole: there is no way to follow it incrementally."
+        report.add("MAN120", ("spec", "mode"), detail, "Use `Snapshot`.")
 
 
 def _reshaping(source: SourceSpec) -> str:
@@ -305,7 +356,7 @@ def _reshaping(source: SourceSpec) -> str:
     return "schema" if source.types else "options"
 
 
-def _check_table(source: SourceSpec, report: Reporter) -> None:
+def _check_table(source: SourcePart, path: Path, report: Reporter) -> None:
     for name, written, of in (
         ("files", source.files, "folders and prefixes"),
         ("options", source.options, "CSV and JSON Lines"),
@@ -313,7 +364,7 @@ def _check_table(source: SourceSpec, report: Reporter) -> None:
     ):
         if written:
             detail = f"`{name}` is a field of {of}; the source is a table."
-            report.add("MAN120", ("spec", "source", name), detail, f"Remove `{name}`.")
+            report.add("MAN120", (*path, name), detail, f"Remove `{name}`.")
 
 
 def platform(document: Document, value: Value) -> tuple[Platform, BudgetSpec, list[Diagnostic]]:

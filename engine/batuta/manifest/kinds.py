@@ -82,8 +82,8 @@ class DeclaredOrigin(TypedDict, total=False):
 
 
 @with_config(CLOSED)
-class SourceEnd(TypedDict, total=False):
-    """Where data is read."""
+class MergeEnd(TypedDict, total=False):
+    """One of the sources of a merge."""
 
     address: Annotated[Text, Field(description="A path or URL; or write `dataset` instead.")]
     dataset: Annotated[Name, Field(description="Read what another Dataset keeps.")]
@@ -95,6 +95,29 @@ class SourceEnd(TypedDict, total=False):
     options: ReadOptions
     schema: Annotated[dict[str, Text], Field(description="Arrow types of columns of text formats.")]
     origin: DeclaredOrigin
+
+
+MergeSource = Annotated[
+    Annotated[str, Field(min_length=1), Tag("text")] | Annotated[MergeEnd, Tag("other")],
+    Discriminator(_text_or_not),
+]
+
+
+@with_config(CLOSED)
+class SourceEnd(MergeEnd, total=False):
+    """Where data is read."""
+
+    merge: Annotated[
+        list[MergeSource],
+        Field(min_length=2, description="Several sources: rows of all, columns by name."),
+    ]
+    on: Annotated[
+        list[Text], Field(min_length=1, description="Merge by this key: one row for each key.")
+    ]
+    conflict: Annotated[
+        Literal["Fail", "First", "Last"],
+        Field(description="Whose row holds where two sources have one key; `Fail` when left out."),
+    ]
 
 
 @with_config(CLOSED)

@@ -8,6 +8,7 @@ import fnmatch
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from batuta.manifest.declarations import DeclarationsByType, type_of_scheme
 from batuta.manifest.document import Document, Path
@@ -21,6 +22,7 @@ from batuta.model.resource import (
     EgressPolicy,
     Mode,
     Platform,
+    SourcePart,
     SourceSpec,
     Workspace,
 )
@@ -122,7 +124,7 @@ def _walked(waiting: Mapping[str, set[str]], left: set[str]) -> list[list[str]]:
 
 def _circle(circle: Sequence[str], drafts: Drafts) -> list[Diagnostic]:
     document, dataset = drafts[circle[0]]
-    reads = dataset.source.dataset is not None and dataset.source.dataset in circle
+    reads = not dataset.source.merge and bool(set(dataset.source.upstreams) & set(circle))
     path: Path = ("spec", "source", "dataset") if reads else ("spec", "dependsOn")
     report = Reporter(document)
     shown = [*circle[:10], "…"] if len(circle) > 10 else [*circle, circle[0]]
@@ -146,6 +148,17 @@ def _shared_destinations(drafts: Drafts, linked: Mapping[str, Dataset]) -> list[
             report.add("MAN128", ("spec", "destination"), detail, fix)
             findings += report.diagnostics
     return findings
+
+
+_SOURCE: Path = ("spec", "source")
+_Part = TypeVar("_Part", bound=SourcePart)
+
+
+def _parts(source: SourceSpec) -> Sequence[tuple[Path, SourcePart]]:
+    """The places that a source reads, each with where it is written."""
+    if source.merge:
+        return [((*_SOURCE, "merge", i), part) for i, part in enumerate(source.merge)]
+    return [(_SOURCE, source)]
 
 
 class _Linker:
@@ -174,7 +187,8 @@ class _Linker:
             changes["tier"] = around.workspace.default_tier
         if not draft.format:
             changes |= self._inherited(linked)
-        limits = self._budget(source.platform, destination_platform)
+        platforms = (part.platform for _, part in _parts(source))
+        limits = self._budget(*platforms, destination_platform)
         if limits != draft.budget:
             changes["budget"] = limits
         # The names and types of the fields are those of this class: `changes` is built above.
@@ -199,10 +213,12 @@ class _Linker:
         draft, names = self._draft, self._around.names
         if draft.egress is not None and draft.egress not in names["EgressPolicy"]:
             self._unknown("EgressPolicy", draft.egress, ("spec", "egress"))
-        if (read := draft.source.dataset) is not None and read not in names["Dataset"]:
-            self._unknown("Dataset", read, ("spec", "source", "dataset"))
+        read = draft.source.upstreams
+        for path, part in _parts(draft.source):
+            if part.dataset is not None and part.dataset not in names["Dataset"]:
+                self._unknown("Dataset", part.dataset, (*path, "dataset"))
         for name in draft.depends_on:
-            if name != draft.source.dataset and name not in names["Dataset"]:
+            if name not in read and name not in names["Dataset"]:
                 self._unknown("Dataset", name, ("spec", "dependsOn"))
 
     def _unknown(self, kind: str, name: str, path: Path) -> None:
@@ -212,9 +228,14 @@ class _Linker:
         self.report.add("MAN118", path, detail, fix)
 
     def _source(self, source: SourceSpec) -> SourceSpec:
+        if source.merge:
+            linked = tuple(self._part(part, path) for path, part in _parts(source))
+            return source if linked == source.merge else replace(source, merge=linked)
+        return self._part(source, _SOURCE)
+
+    def _part(self, source: _Part, path: Path) -> _Part:
         if source.address is None:
             return source
-        path: Path = ("spec", "source")
         name = self._platform(source.address, source.platform, path)
         return source if name == source.platform else replace(source, platform=name)
 

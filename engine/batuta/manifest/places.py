@@ -26,6 +26,9 @@ class Places(Mapping[str, Location]):
     def __getitem__(self, path: str) -> Location:
         return self._all()[path]
 
+    def __contains__(self, path: object) -> bool:
+        return path in self._all()
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._all())
 

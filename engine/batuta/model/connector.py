@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from batuta.model.address import Address
 from batuta.model.canonical import Json
+from batuta.model.egress import HostNeed
 from batuta.model.format import Format, OptionSpec
 from batuta.model.log import UnitRef
 from batuta.model.observed import SourceState, Unit
 from batuta.model.resource import SourceSpec
+from batuta.model.seal import NO_SEAL, Seal
 from batuta.model.tier import Network
 from batuta.model.transfer import Input, Partition, Position
 
@@ -187,6 +189,14 @@ class SignedPut:
     headers: tuple[tuple[str, str], ...] = ()
 
 
+class OpenDataset(Protocol):
+    """Opens the dataset with a log that lies in a store of files."""
+
+    def __call__(self, files: Files, seal: Seal = NO_SEAL) -> "DatasetStore":
+        """Return the dataset; its log is signed and checked as `seal` says."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connector:
     """One platform folder: its names, and how to open each of its ports.
@@ -194,6 +204,7 @@ class Connector:
     `extra` is the pip extra that installs the vendor library, None where none is needed.
     `dataset` opens the dataset with a log that lies in a store of files.
     `missing` is called before a port is opened and returns the name of a missing package.
+    `hosts` says which hosts an address needs, without asking anybody; None: it needs none.
     """
 
     name: str
@@ -207,4 +218,5 @@ class Connector:
     files: Callable[[Connection, Address], Files] | None = None
     missing: Callable[[], str | None] = lambda: None
     implicit: Callable[[Mapping[str, str]], Mapping[str, Json]] | None = None
-    dataset: "Callable[[Files], DatasetStore] | None" = None
+    dataset: "OpenDataset | None" = None
+    hosts: "Callable[[Connection, Address], Sequence[HostNeed]] | None" = None

@@ -21,7 +21,10 @@ Told = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
-    """What a check of a dataset found. `anchored` says that something outside vouches for the head."""
+    """What a check of a dataset found. `anchored` says that something outside vouches for the head.
+
+    `signed` counts entries with a signature that a trusted key made.
+    """
 
     ok: bool
     anchored: bool
@@ -29,6 +32,7 @@ class Verification:
     entries: int
     files: int
     size_bytes: int
+    signed: int = 0
 
 
 class DatasetStore(Protocol):
@@ -87,10 +91,26 @@ class DatasetStore(Protocol):
         """Check every entry and hash every part. `told` hears (files done, bytes done)."""
         ...
 
+    def seal_head(self) -> Head | None:
+        """Sign the head anew; return it, None where there is no log or no key.
+
+        For a signature that was lost, or a log that is older than its key. Who calls it vouches
+        for all that the head's chain names: verify first.
+        """
+        ...
+
+    def raw(self, version: int) -> tuple[bytes, bytes | None]:
+        """Return the bytes of an entry and of its signature, None where it has none."""
+        ...
+
     def adopt(
         self, describe: Callable[[str], TableSchema | None], draft: LogEntry, write: bool
     ) -> tuple[Part, ...]:
         """Hash what is there and, if `write`, commit it as the first entry."""
+        ...
+
+    def check_keys(self, keys: Sequence[str]) -> tuple[Diagnostic, ...]:
+        """Return why keys of opaque files cannot be paths here; empty where all can."""
         ...
 
     def delete(self, paths: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from batuta.model.decision import Approval
 from batuta.model.diagnostic import Diagnostic
 from batuta.model.log import Head, Label, Snapshot, UnitRef
 from batuta.model.table import TableSchema
@@ -56,7 +57,9 @@ class SourceState:
     in the same format may be a copy. `shows_deletes` is False where rows that vanish at the
     source cannot be seen. `label` is what a log at the source says, None where there is none.
     `stable_units` is False where a unit that is gone says nothing of its rows: tables move rows
-    between their files.
+    between their files. `has_log` says whether `_log/` lies right under the address; None where
+    that was not looked for. `decisions` are those of the log at the source; `approvals` those among
+    them that hold now.
     """
 
     address: str
@@ -72,8 +75,26 @@ class SourceState:
     shows_deletes: bool = True
     stable_units: bool = True
     native_version: str | None = None
+    has_log: bool | None = None
     notes: tuple[Diagnostic, ...] = ()
     label: Label | None = None
+    decisions: tuple[tuple[str, str], ...] = ()
+    approvals: tuple[Approval, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MergedState(SourceState):
+    """Several sources as one: `parts` are what was found at each, in order.
+
+    A type of its own, since what goes over the wire must not name itself.
+    """
+
+    parts: tuple[SourceState, ...]
+
+
+def states_of(state: SourceState) -> tuple[SourceState, ...]:
+    """Return what was found at each place: one unless it is a merge."""
+    return state.parts if isinstance(state, MergedState) else (state,)
 
 
 Condition = Literal["absent", "empty", "foreign", "dataset", "damaged"]

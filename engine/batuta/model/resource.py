@@ -6,7 +6,7 @@ variables; a field that was left out has no entry and `place` falls back to its 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 
 from batuta.model.address import Address
@@ -53,9 +53,17 @@ class Origin(StrEnum):
     COMMAND = "Command"
 
 
+class MergeConflict(StrEnum):
+    """Which row holds where two sources of a merge have one key."""
+
+    FAIL = "Fail"
+    FIRST = "First"
+    LAST = "Last"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SourceSpec:
-    """One end that is read. `options`, `types` and `rename` keep the order they were written in.
+class SourcePart:
+    """What is read from one place. `options`, `types` and `rename` keep the order of writing.
 
     Exactly one of `address` and `dataset` is set; `dataset` names another Dataset, whose
     destination is then read through its log. `types` are Arrow spellings for text formats.
@@ -81,6 +89,30 @@ class SourceSpec:
     def reshapes(self) -> bool:
         """True where columns or rows are chosen, so that bytes cannot be copied as they are."""
         return bool(self.include or self.exclude or self.rename or self.where or self.types)
+
+    @property
+    def spec(self) -> "SourceSpec":
+        """The same as a source of its own."""
+        return SourceSpec(**{each.name: getattr(self, each.name) for each in fields(SourcePart)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceSpec(SourcePart):
+    """One end that is read: a place, or a merge of several, in order.
+
+    With `merge` neither `address` nor `dataset` is set. Without `on` the rows of all are taken,
+    columns by name; with it a row a key, and `conflict` says whose.
+    """
+
+    merge: tuple[SourcePart, ...] = ()
+    on: tuple[str, ...] = ()
+    conflict: MergeConflict = MergeConflict.FAIL
+
+    @property
+    def upstreams(self) -> tuple[str, ...]:
+        """Names of the Datasets that are read, each once, in order."""
+        parts: tuple[SourcePart, ...] = self.merge or (self,)
+        return tuple(dict.fromkeys(part.dataset for part in parts if part.dataset is not None))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

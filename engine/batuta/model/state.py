@@ -10,7 +10,7 @@ from typing import Literal
 from batuta.model.canonical import Json
 from batuta.model.log import Facts, Head, Label
 
-STATE_FORMAT_VERSION = 1
+STATE_FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -203,7 +203,39 @@ class MergeTask:
     staging: str
 
 
-Task = ConvertTask | CopyTask | UploadTask | MergeTask
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitePart:
+    """One source of a merge by key: its streams, and how its columns become the output's.
+
+    A source name that the source has not stands for nulls.
+    """
+
+    name: str
+    partitions: tuple[Partition, ...]
+    columns: tuple[tuple[str, str], ...]
+    source_schema: TableSchema
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UniteTask:
+    """Write one row for each `key` found in `parts`, in their order.
+
+    Where two parts have one key `conflict` decides: `Fail`, `First` or `Last`. Within a part a
+    key is unique, else the task fails.
+    """
+
+    kind: Literal["unite"] = "unite"
+    id: str
+    source_version: str
+    parts: tuple[UnitePart, ...]
+    schema: TableSchema
+    key: tuple[str, ...]
+    conflict: Literal["Fail", "First", "Last"]
+    output: Output
+    staging: str
+
+
+Task = ConvertTask | CopyTask | UploadTask | MergeTask | UniteTask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

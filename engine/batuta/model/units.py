@@ -94,7 +94,7 @@ def table_state(
         LayoutError: the files make no table.
     """
     keys = [each.key for each in found]
-    united = unite([(each.key, each.inside.schema) for each in found])
+    united = _united_files(found)
     names = [name for name in shared_constants(keys) if name not in united.names]
     added = constant_columns(names, keys, types)
     schemas: dict[TableSchema, int] = {}
@@ -124,6 +124,30 @@ def table_state(
         rows=None if None in counts else sum(count or 0 for count in counts),
         format=format_name,
         copyable=exact,
+    )
+
+
+def _united_files(found: Sequence[Found]) -> TableSchema:
+    """Unite what the files insist on: text, in a file without rows, is only a guess."""
+    guessed: set[str] = set()
+    schemas: list[tuple[str, TableSchema]] = []
+    for each in found:
+        schema = each.inside.schema
+        if each.inside.rows == 0:
+            guesses = {c.name for c in schema.columns if c.type == "string"}
+            guessed |= guesses
+            schema = TableSchema(
+                tuple(replace(c, type="null") if c.name in guesses else c for c in schema.columns)
+            )
+        schemas.append((each.key, schema))
+    united = unite(schemas)
+    if not guessed:
+        return united
+    return TableSchema(
+        tuple(
+            replace(c, type="string") if c.type == "null" and c.name in guessed else c
+            for c in united.columns
+        )
     )
 
 

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Literal
 
 import batuta
+from batuta.core.selection import source_text
 from batuta.core.units import reconcile
 from batuta.model.address import parse_address
 from batuta.model.canonical import Json
 from batuta.model.dataset import DatasetStore
+from batuta.model.diagnostic import CommitConflict
 from batuta.model.event import ActionProgress, Event, Retrying
 from batuta.model.log import Head, LogEntry, Part, SourceRef, UnitRef
 from batuta.model.observed import SourceState, Unit
@@ -24,6 +26,7 @@ from batuta.runtime.clock import now_utc, wall_s
 from batuta.runtime.merging import MergeRun
 from batuta.runtime.observe import Observer, Seen
 from batuta.runtime.retry import retrying
+from batuta.runtime.state.labels import label_writes
 from batuta.runtime.state.store import (
     StateStore,
     Write,
@@ -32,6 +35,7 @@ from batuta.runtime.state.store import (
     put_resource,
 )
 from batuta.runtime.transfer import Staged, TransferRun
+from batuta.runtime.uniting import UniteRun
 from batuta.runtime.worker.wire import Reply, Request, TaskRequest
 
 _UPLOADS = 16
@@ -101,26 +105,39 @@ class Act:
                 added=staged.parts,
                 removed=tuple(p.path for p in gone if p.path not in fresh),
                 rows=_rows([*keep, *staged.parts]),
+                owner=snapshot.entry.owner if snapshot else "Created",
             ),
         )  # fmt: skip
-        base = action.preconditions.head
-        if not dataset.files.moves:
-            dataset.announce(entry, base, staged.files)
-            self._upload(action, dataset, staged)
-        head = dataset.commit(entry, base, staged.files)
+        try:
+            head = self._commit(action, dataset, entry, staged)
+        except CommitConflict:
+            self._forget({run.id: str(run.staging)})  # no later run does the same work again
+            raise
         dataset.expire(action.target.history, wall_s())
         return ActResult(
             writes=[
                 put_resource(self._record(action, entry, head)),
+                *label_writes(entry, entry.added),
                 *drop_transfer(run.id),
             ],
             head=head, staging=run.staging, bytes_read=staged.bytes_read, rows=entry.rows,
             files=len(staged.parts), detail={"head": head.digest, "version": head.version},
         )  # fmt: skip
 
+    def _commit(
+        self, action: TransferAction, dataset: DatasetStore, entry: LogEntry, staged: Staged
+    ) -> Head:
+        base = action.preconditions.head
+        if not dataset.files.moves:
+            dataset.announce(entry, base, staged.files)
+            self._upload(action, dataset, staged)
+        return dataset.commit(entry, base, staged.files)
+
     def observer_address(self, action: TransferAction) -> str:
         """The canonical address of what was read."""
         source = action.transfer.source
+        if source.merge:
+            return source_text(source)
         return str(source.address) if source.address else f"dataset:{source.dataset}"
 
     def _source_state(self, action: TransferAction) -> SourceState:
@@ -142,8 +159,7 @@ class Act:
         if source.dataset is not None:
             upstream = self.observer.store(self.observer.datasets[source.dataset])
             local = upstream.source(self.observer.formats())
-        else:
-            assert source.address is not None
+        elif source.address is not None:
             access, inner = self.observer.connections.access(source.address, source.platform)
         address = action.target.resource
 
@@ -160,6 +176,8 @@ class Act:
             local_source=local, staging=self.scratch, store=self.store,
             pool=self.observer.pool, told=told, retold=retold,
         )  # fmt: skip
+        if source.merge:
+            run = UniteRun.of(run, self.observer.opened)
         if action.transfer.scope in {"merge", "changes"}:
             run = MergeRun.of(
                 run, self.observer.changes, _merge_inputs(dataset, current), action.facts.format
@@ -184,9 +202,12 @@ class Act:
         if not others:
             return
         dataset.recover(frozenset({run.id}))
-        for folder in others.values():
+        self._forget(others)
+
+    def _forget(self, transfers: Mapping[str, str]) -> None:
+        for folder in transfers.values():
             shutil.rmtree(folder, ignore_errors=True)
-        self.store.write([write for other in others for write in drop_transfer(other)])
+        self.store.write([write for each in transfers for write in drop_transfer(each)])
 
     def _upload(self, action: TransferAction, dataset: DatasetStore, staged: Staged) -> None:
         """Send staged files to the object store, under their final names, in data workers."""
@@ -232,7 +253,12 @@ class Act:
         )
         head = dataset.commit(entry, action.preconditions.head, ())
         return ActResult(
-            writes=[put_resource(self._record(action, entry, head))], head=head, rows=entry.rows
+            writes=[
+                put_resource(self._record(action, entry, head)),
+                *label_writes(entry, snapshot.parts if entry.label != before.label else ()),
+            ],
+            head=head,
+            rows=entry.rows,
         )
 
     def delete(self, action: Delete) -> ActResult:

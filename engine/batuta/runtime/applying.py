@@ -15,6 +15,7 @@ from batuta.model.plan import Action, Blocked, Envelope, NoOp, Plan
 from batuta.model.resource import Dataset, SourceSpec
 from batuta.model.state import RunRecord
 from batuta.runtime.act import Act
+from batuta.runtime.approvals import refuse_expired
 from batuta.runtime.clock import monotonic_s, now_utc
 from batuta.runtime.execute import Executor
 from batuta.runtime.observe import Observer, Seen
@@ -69,7 +70,10 @@ class Applier:
             if seen is None:
                 seen = self._look_again(plan, listen)
             self._refuse_stale(plan, seen)
+            refuse_expired(plan, seen, now_utc())
             run = self._begin(request)
+            if self.observer.seals is not None:
+                self.observer.seals.said["run"] = run.id
             listen(RunStarted(run=run.id, plan=request.envelope.digest, actions=run.actions))
             act = Act(
                 plan=plan, plan_digest=request.envelope.digest, run_id=run.id,

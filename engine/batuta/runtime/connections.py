@@ -1,7 +1,7 @@
 """From an address and the Platforms of a workspace to what a connector needs to open it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from batuta.model.address import Address
@@ -9,8 +9,9 @@ from batuta.model.connector import Connection, Connector, Files
 from batuta.model.diagnostic import BatutaError, Diagnostic
 from batuta.model.resource import Platform
 from batuta.model.tier import Network
+from batuta.runtime.broker import Broker
+from batuta.runtime.discreet import discreet
 from batuta.runtime.registry import connector_for, formats
-from batuta.runtime.secrets import resolve
 from batuta.runtime.worker.main import connection
 from batuta.runtime.worker.wire import Access
 
@@ -25,6 +26,10 @@ class Connections:
     platforms: Mapping[str, Platform]
     environment: Mapping[str, str]
     root: Path
+    broker: Broker = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "broker", Broker(self.environment, self.root))
 
     def platform_of(self, address: Address, name: str | None) -> Platform:
         """Return the Platform behind an address: the named one, the only one, or an implicit one.
@@ -67,11 +72,15 @@ class Connections:
             endpoints=platform.endpoints,
             options=options,
             secrets={
-                key: resolve(reference, self.environment, self.root, where)
+                key: self.broker.secret(reference, where).use()
                 for key, reference in platform.credentials
             },
             root=str(self.root),
         )
+
+    def has_files(self, address: Address) -> bool:
+        """True where an address is a folder or prefix, which a dataset could live in."""
+        return connector_for(address.scheme).files is not None
 
     def files(self, address: Address, name: str | None) -> Files:
         """Open the folder or prefix at `address` as a place that a dataset can live in.
@@ -90,7 +99,8 @@ class Connections:
                 )
             )
         access, _ = self.access(address, name)
-        return connector.files(self.connection(access, None), address)
+        files = connector.files(self.connection(access, None), address)
+        return discreet(files, tuple(access.secrets.values()))
 
     def connection(self, access: Access, inner: Access | None) -> Connection:
         """Open `access` in this process."""

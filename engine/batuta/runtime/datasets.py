@@ -74,19 +74,19 @@ class Datasets:
 
     def log(self, where: str) -> tuple[LogEntry, ...]:
         """Return all entries, oldest first."""
-        place = self._committed(where)
+        place = self.committed(where)
         return place.dataset.entries()
 
     def batches(self, where: str, version: int | None) -> "Iterator[pa.RecordBatch]":
         """Yield the rows of a version (None: the newest) in row order."""
-        place = self._committed(where)
+        place = self.committed(where)
         yield from place.dataset.batches(version, dict(formats()))
 
     def verify(
         self, where: str, accept: str | None, told: Callable[[int, int], None]
     ) -> Verification:
         """Hash everything; with `accept`, record why a rolled back head is accepted."""
-        place = self._committed(where)
+        place = self.committed(where)
         head = place.dataset.snapshot()
         assert head is not None
         anchor = place.record.head if place.record else None
@@ -97,7 +97,8 @@ class Datasets:
             anchor = head.head
         return place.dataset.verify(anchor, told)
 
-    def _committed(self, where: str) -> Place:
+    def committed(self, where: str) -> Place:
+        """Return the dataset that `where` names, which has a log; DAT101 where it has none."""
         place = self.find(where)
         state = place.dataset.observe()
         if state.condition == "dataset" or (state.condition == "damaged" and state.snapshot):

@@ -13,24 +13,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batuta.core.plan_document import digest_of
+from batuta.model.canonical import Json
 from batuta.model.dataset import Verification
+from batuta.model.decision import Approval
 from batuta.model.diagnostic import BatutaError, Diagnostic, StateLocked
 from batuta.model.event import Event, RunReport
-from batuta.model.log import LogEntry, Part
+from batuta.model.log import Head, LogEntry, Part
 from batuta.model.plan import Envelope
 from batuta.model.resource import Desired, Platform
 from batuta.model.state import Lease, ResourceRecord, RunRecord, StepRecord
 from batuta.runtime.applying import Applier, ApplyRequest
+from batuta.runtime.approvals import Grant
+from batuta.runtime.at_rest import AtRest
+from batuta.runtime.auditing import Auditor
 from batuta.runtime.cache import Cache
 from batuta.runtime.clock import now_utc
 from batuta.runtime.connections import Connections, format_targets
 from batuta.runtime.datasets import Datasets
 from batuta.runtime.drifting import DriftFinding, find_drift
+from batuta.runtime.labels import Labels
 from batuta.runtime.load import Loader, Validation
 from batuta.runtime.observe import Observer, Seen
 from batuta.runtime.planning import Planned, Planner, PlanRequest
 from batuta.runtime.plans import find_plan, save_plan
 from batuta.runtime.recover import recover
+from batuta.runtime.seals import Seals
 from batuta.runtime.state import lease as leases
 from batuta.runtime.state.store import StateStore, put_resource
 from batuta.runtime.surgery import StateSurgery, move, rebuild, remove
@@ -111,6 +118,12 @@ class Engine:
         return WorkerPool()
 
     @cached_property
+    def seals(self) -> Seals:
+        """Signs and judges logs with the workspace's keys, where it has any."""
+        said: dict[str, Json] = {"actor": self._options.actor}
+        return Seals(self._places.keys, self.root, said)
+
+    @cached_property
     def loader(self) -> Loader:
         """Reads the manifests."""
         return Loader(
@@ -137,7 +150,13 @@ class Engine:
             environment=self._environment, root=self.root,
         )  # fmt: skip
         datasets = {dataset.name: dataset for dataset in self.desired.datasets}
-        return Observer(connections, self.pool, self.cache, datasets)
+        return Observer(
+            connections, self.pool, self.cache, datasets, self.seals, self._at_rest
+        )  # fmt: skip
+
+    @property
+    def _at_rest(self) -> AtRest:
+        return AtRest(lambda: self.store, self.seals, self.root)
 
     # -- manifests --------------------------------------------------------------------------
 
@@ -217,7 +236,9 @@ class Engine:
             )
             for end in envelope.plan.upstreams
         }  # fmt: skip
-        return Observer(connections, self.pool, self.cache, upstreams)
+        return Observer(
+            connections, self.pool, self.cache, upstreams, self.seals, self._at_rest
+        )  # fmt: skip
 
     def recover(self) -> tuple[str, ...]:
         """Put right what a killed run left; one sentence per thing done.
@@ -294,6 +315,26 @@ class Engine:
         """Opens datasets by name or place."""
         wanted = {dataset.name: dataset for dataset in self.desired.datasets}
         return Datasets(wanted, self.observer, self.store)
+
+    @cached_property
+    def labels(self) -> Labels:
+        """Shows, checks and decides about labels."""
+        return Labels(self.datasets, self.seals, self._options.actor)
+
+    @cached_property
+    def auditor(self) -> Auditor:
+        """Makes audits."""
+        return Auditor(self.datasets, self.seals, self._places.egress_log, self._options.actor)
+
+    def approve(self, where: str, grant: Grant) -> Approval:
+        """Record a decision about the label of what lies at `where`."""
+        with leases.LeaseKeeper(self.store, "batuta label approve"):
+            return self.labels.approve(where, grant)
+
+    def sign_head(self, where: str) -> Head:
+        """Sign the newest entry of a log anew, where all else is in order."""
+        with leases.LeaseKeeper(self.store, "batuta label verify --sign-head"):
+            return self.labels.sign_head(where, lambda _files, _size: None)
 
     def dataset_log(self, where: str) -> tuple[LogEntry, ...]:
         """All entries of a dataset's log, oldest first."""

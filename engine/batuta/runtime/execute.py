@@ -53,11 +53,13 @@ class Executor:
     stop: threading.Event
     jobs: int
     outcomes: dict[str, ActionFinished] = field(default_factory=dict)
+    planned: frozenset[str] = frozenset()
     halt: BatutaError | None = None
 
     def run(self) -> tuple[ActionFinished, ...]:
         """Run what can be run; return all outcomes in plan order."""
         waiting = list(self.plan.actions)
+        self.planned = frozenset(_address(action) for action in waiting)
         running: dict[Future[ActionFinished], str] = {}
         with ThreadPoolExecutor(max_workers=self.jobs) as threads:
             while waiting or running:
@@ -81,13 +83,12 @@ class Executor:
     ) -> list[Action]:
         """Submit what is ready, settle what cannot run; return what still waits."""
         left: list[Action] = []
-        planned = {_address(action) for action in self.plan.actions}
         for position, action in enumerate(waiting):
             if self.stop.is_set() or self.halt is not None or len(running) >= self.jobs * 2:
                 left.extend(waiting[position:])
                 break
             needs = [f"Dataset/{name}" for name in action.target.depends_on]
-            needs = [need for need in needs if need in planned and need != _address(action)]
+            needs = [need for need in needs if need in self.planned and need != _address(action)]
             if any(need not in self.outcomes for need in needs):
                 left.append(action)
             elif broken := [n for n in needs if self.outcomes[n].status != "done"]:

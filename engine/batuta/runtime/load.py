@@ -7,16 +7,17 @@ than two seconds is always read, since a second writing in the same instant woul
 import gc
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
+from batuta.manifest.compose import MAX_BYTES
 from batuta.manifest.declarations import Declarations
 from batuta.manifest.document import Document
 from batuta.manifest.load import Documents, Text, load_documents
 from batuta.manifest.resolve import Request, Resolution, environments, resolve
 from batuta.model.diagnostic import BatutaError, Diagnostic, Location, Severity
-from batuta.model.resource import Dataset, Desired, Platform
+from batuta.model.resource import Dataset, Desired, Origin, Platform
 from batuta.runtime.cache import Cache
 from batuta.runtime.clock import wall_s
 from batuta.runtime.connections import implicit_platform
@@ -102,7 +103,9 @@ class Loader:
         if resolution.desired is None:
             raise BatutaError(*resolution.diagnostics)
         names = {d.name for d in resolution.desired.datasets if self._is_command(d)}
-        return next(d for d in resolution.desired.datasets if d.name in names)
+        found = next(d for d in resolution.desired.datasets if d.name in names)
+        # A plan over manifests must not take what a command made for a document that is gone.
+        return replace(found, origin=Origin.COMMAND)
 
     def platforms(self, text: str) -> tuple[Platform, ...]:
         """Return the Platforms in use when `text` is resolved beside the workspace's documents."""
@@ -114,7 +117,7 @@ class Loader:
         content = self._texts.get(file)
         if content is None:
             try:
-                content = (self.places.root / file).read_bytes()
+                content = _start_of(self.places.root / file)
             except (OSError, ValueError):
                 return None
         return content.decode("utf-8", errors="replace")
@@ -224,9 +227,15 @@ class Loader:
         return Text(path, lambda: _read(full, path), stamp)
 
 
+def _start_of(path: Path) -> bytes:
+    """Read a manifest, and of one that is too large only enough to see that it is."""
+    with path.open("rb") as file:
+        return file.read(MAX_BYTES + 1)
+
+
 def _read(full: Path, path: str) -> bytes:
     try:
-        return full.read_bytes()
+        return _start_of(full)
     except OSError as error:
         raise BatutaError(
             Diagnostic(

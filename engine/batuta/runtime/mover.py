@@ -26,7 +26,7 @@ from batuta.runtime.mover_request import target_of
 
 __all__ = ["Retry", "fetch", "open_input", "put"]
 
-THREADS = 8
+THREADS = 4
 SPARE_BUFFERS = 3
 LARGE_BYTES = 8 * PART_BYTES
 SMALL_BYTES = 256 * 1024

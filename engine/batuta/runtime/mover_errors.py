@@ -24,6 +24,7 @@ SUMMARIES = {
     "WRK111": "The server failed",
     "WRK112": "The server's certificate was not accepted",
     "WRK113": "The object is archived",
+    "WRK114": "The gateway refused",
 }
 
 FIXES = {
@@ -40,6 +41,7 @@ FIXES = {
     "WRK111": "Wait a moment and run the command again.",
     "WRK112": "Add the authority to the system's trusted certificates, or correct the endpoint.",
     "WRK113": "Restore the object at its platform first, or leave it out with `files`.",
+    "WRK114": "If the host belongs to this dataset, allow it in the EgressPolicy that applies.",
 }
 
 MAX_RETRY_AFTER_S = 300.0
@@ -54,6 +56,11 @@ def failure(code: str, detail: str, kind: Failure, *, retry_after_s: float = 0.0
     """Return the error of `code` with `detail`, ready to be raised."""
     diagnostic = Diagnostic(code=code, summary=SUMMARIES[code], detail=detail, fix=FIXES[code])
     return ConnectorError(diagnostic, kind=kind, retry_after_s=retry_after_s)
+
+
+def not_let_out(host: str, said: str) -> ConnectorError:
+    """The gateway does not let this worker reach `host`; another try would be refused too."""
+    return failure("WRK114", f"The way to {host} is closed: {said}.", Failure.PERMANENT)
 
 
 def changed(key: str, how: str) -> ConnectorError:

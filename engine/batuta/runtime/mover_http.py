@@ -15,7 +15,7 @@ from functools import cache
 from batuta.model.diagnostic import ConnectorError, Failure
 from batuta.model.transfer import Input
 from batuta.runtime import mover_errors
-from batuta.runtime.mover_request import Origin, Target
+from batuta.runtime.mover_request import Origin, Target, proxy
 
 CONNECT_TIMEOUT_S = 10.0
 IDLE_TIMEOUT_S = 60.0
@@ -28,6 +28,7 @@ _CHUNKED = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
 _RANGE = re.compile(rb"\r\ncontent-range:[ \t]*bytes (\d+)-(\d+)/(\d+|\*)", re.IGNORECASE)
 _LAST_CHUNK = b"0\r\n\r\n"
 _ETAG = re.compile(rb"\r\netag:[ \t]*([^\r\n]*)", re.IGNORECASE)
+_VERDICT = re.compile(rb"^HTTP/1.1 403 .*\r\nx-batuta-verdict:[ \t]*([!-~]{1,60})", re.I | re.S)
 _RETRY_AFTER = re.compile(rb"\r\nretry-after:[ \t]*([^\r\n]*)", re.IGNORECASE)
 
 
@@ -72,10 +73,15 @@ class Head:
         return found[1] if found else None
 
 
-@cache
 def tls_context() -> ssl.SSLContext:
-    """The system's trusted authorities; host names are checked."""
-    return ssl.create_default_context()
+    """The system's trusted authorities, or the gateway's; host names are checked."""
+    way = proxy()
+    return _context(None if way is None else way.ca_file)
+
+
+@cache
+def _context(ca_file: str | None) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=ca_file)
 
 
 class Link:
@@ -90,15 +96,18 @@ class Link:
         self._socket = self._connect()
 
     def _connect(self) -> socket.socket:
-        origin = self.origin
+        origin, way = self.origin, proxy()
+        first = (origin.host, origin.port) if way is None else (way.host, way.port)
         try:
-            plain = socket.create_connection((origin.host, origin.port), CONNECT_TIMEOUT_S)
+            plain = socket.create_connection(first, CONNECT_TIMEOUT_S)
         except OSError as error:
             raise LinkBroken(f"cannot connect ({error})") from error
         plain.settimeout(IDLE_TIMEOUT_S)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if not origin.secure:
             return plain
+        if way is not None:
+            _open_tunnel(plain, origin)
         try:
             return tls_context().wrap_socket(plain, server_hostname=origin.host)
         except ssl.SSLCertVerificationError as error:
@@ -191,6 +200,35 @@ class Link:
         return start
 
 
+def _open_tunnel(plain: socket.socket, origin: Origin) -> None:
+    """Ask the gateway for a way to `origin`; its refusal is told in its own words.
+
+    Raises:
+        LinkBroken: It gave none; the socket is closed.
+        ConnectorError: WRK114, it will give none.
+    """
+    name = f"[{origin.host}]" if ":" in origin.host else origin.host
+    target = f"{name}:{origin.port}"
+    head = bytearray()
+    try:
+        plain.sendall(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n".encode())
+        # Byte for byte: what follows the answer belongs to TLS.
+        while not head.endswith(b"\r\n\r\n") and len(head) < HEAD_LIMIT:
+            byte = plain.recv(1)
+            if not byte:
+                break
+            head += byte
+    except OSError as error:
+        plain.close()
+        raise LinkBroken(f"the gateway broke off ({error})") from error
+    if head[9:12] != b"200":
+        plain.close()
+        said = head.partition(b"\r\n")[0][9:100].decode("latin-1") or "nothing"
+        if said.startswith("403"):
+            raise mover_errors.not_let_out(target, said)
+        raise LinkBroken(f"the gateway answered {said}")
+
+
 def _parse_head(raw: bytes) -> Head:
     if not raw.startswith(b"HTTP/1.") or not raw[9:12].isdigit():
         raise LinkBroken("it does not speak HTTP")
@@ -279,4 +317,6 @@ def _check_size(source: Input, size: int) -> None:
 def refused(link: Link, head: Head, key: str) -> ConnectorError:
     """Return what a refusal means; its connection is closed."""
     body = link.read_start(head.length)
+    if verdict := _VERDICT.search(head.raw):
+        return mover_errors.not_let_out(link.origin.netloc, verdict[1].decode("latin-1"))
     return mover_errors.refusal(key, link.origin.netloc, head.status, body, head.retry_after)

@@ -30,8 +30,9 @@ def send_file(floor: Floor, item: UploadItem, desk: Desk) -> None:
     finally:
         os.close(source)
     if head.status not in {200, 201, 204}:
-        desk.links.drop(target.origin) if head.closes else None
-        raise refused(link, head, item.name)
+        refusal = refused(link, head, item.name)  # it reads what the server says, before the end
+        desk.links.drop(target.origin)
+        raise refusal
     try:
         link.skip(head)
     except LinkBroken:
@@ -54,9 +55,9 @@ def _send(
             return link, link.read_head()
         except LinkBroken as error:
             early = _refusal_behind(link) if not error.fresh or not kept else None
-            desk.links.drop(origin)
             if early is not None:
                 return link, early
+            desk.links.drop(origin)
             if not (kept and error.fresh):
                 raise
 
@@ -64,9 +65,10 @@ def _send(
 def _refusal_behind(link: Link) -> Head | None:
     """Return the answer of a server that refused and closed before the body was all sent."""
     try:
-        return link.read_head()
+        head = link.read_head()
     except LinkBroken:
         return None
+    return head if head.status >= 400 else None
 
 
 def _send_body(floor: Floor, item: UploadItem, fd: int, way: tuple[Link, memoryview]) -> None:

@@ -45,6 +45,25 @@ def open_input(source: Input) -> "pa.NativeFile":
         raise mover_staging.read_failed(source, error) from error
 
 
+def confirm(source: Input) -> None:
+    """Check that a local input is still the planned one; ranges of an object are asked for so.
+
+    To be called after each stretch that was read, before anybody is told of it: another program
+    may write to the file meanwhile, and rows of two versions must not meet.
+
+    Raises:
+        ConnectorError: WRK101, WRK102.
+    """
+    path = mover_staging.local_path(source)
+    if path is None:
+        return
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise mover_staging.read_failed(source, error) from error
+    mover_staging.check_source(source, status)
+
+
 class RangeReader(io.RawIOBase):
     """An http(s) input as a file: every range is asked for with If-Match.
 

@@ -15,6 +15,31 @@ _HEADER_VALUE = re.compile(r"[\t -~\x80-\xff]*")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
+class Proxy(NamedTuple):
+    """The gateway: https goes through it by CONNECT, http in absolute form.
+
+    `ca_file` holds the authorities to trust instead of the system's, None for the system's.
+    """
+
+    host: str
+    port: int
+    ca_file: str | None = None
+
+
+_proxy: Proxy | None = None
+
+
+def use_proxy(proxy: Proxy | None) -> None:
+    """Send all later connections of this process through `proxy`; None: straight out."""
+    global _proxy  # noqa: PLW0603 - a worker has one way out, told to it once when it starts
+    _proxy = proxy
+
+
+def proxy() -> Proxy | None:
+    """Return the gateway that connections go through, None where they go straight out."""
+    return _proxy
+
+
 class Origin(NamedTuple):
     """Who to connect to; `netloc` is sent as Host."""
 
@@ -65,7 +90,10 @@ def request_bytes(
     Raises:
         ConnectorError: WRK110, a header could not be sent as one.
     """
-    lines = [f"{method} {target.path} HTTP/1.1\r\nHost: {target.origin.netloc}\r\n"]
+    origin = target.origin
+    # A proxy reads from the first line where a plain request goes.
+    place = "" if _proxy is None or origin.secure else f"http://{origin.netloc}"
+    lines = [f"{method} {place}{target.path} HTTP/1.1\r\nHost: {origin.netloc}\r\n"]
     for name, value in headers:
         if not (_HEADER_NAME.fullmatch(name) and _HEADER_VALUE.fullmatch(value)):
             detail = f"A header of the request for `{key}` cannot be sent."

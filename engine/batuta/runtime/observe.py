@@ -8,9 +8,11 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import msgspec
 
+from batuta.core.uniting import united
 from batuta.model.address import Address, parse_address
 from batuta.model.canonical import digest
 from batuta.model.dataset import DatasetStore
@@ -18,18 +20,23 @@ from batuta.model.diagnostic import BatutaError, Diagnostic
 from batuta.model.event import Event, Observing
 from batuta.model.format import Format
 from batuta.model.observed import DestinationState, SourceState
-from batuta.model.resource import Dataset, Mode, SourceSpec
+from batuta.model.resource import Dataset, Mode, SourcePart, SourceSpec
+from batuta.model.seal import NO_SEAL
 from batuta.model.transfer import Partition
+from batuta.runtime.at_rest import AtRest
 from batuta.runtime.cache import Cache
 from batuta.runtime.connections import Connections
 from batuta.runtime.registry import connectors, formats
 from batuta.runtime.retried import RetriedFiles
 from batuta.runtime.retry import retrying
+from batuta.runtime.seals import Seals
+from batuta.runtime.uniting import Opened
 from batuta.runtime.worker.pool import WorkerPool
 from batuta.runtime.worker.wire import ObserveRequest, PartitionsRequest, Reply, Request
 
 Listen = Callable[[Event], None]
 _THREADS = 8
+_MOST_KEYS = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +62,8 @@ class Observer:
     pool: WorkerPool
     cache: Cache
     datasets: Mapping[str, Dataset] = field(default_factory=dict)
+    seals: Seals | None = None
+    at_rest: AtRest | None = None
 
     def look(self, wanted: Sequence[Dataset], listen: Listen) -> dict[str, Seen]:
         """Return what was found, by dataset name; failures are values, not exceptions."""
@@ -65,11 +74,10 @@ class Observer:
 
         def one(dataset: Dataset) -> None:
             nonlocal done
-            seen, blob = self._look_at(dataset)
+            seen, kept = self._look_at(dataset)
             with guard:
                 found[dataset.name] = seen
-                if blob is not None:
-                    fresh[_key(dataset)] = blob
+                fresh.update(kept)
                 done += 1
                 listen(Observing(done=done, total=len(wanted), what=dataset.name))
 
@@ -79,18 +87,22 @@ class Observer:
         self.cache.put("source", fresh)
         return found
 
-    def _look_at(self, dataset: Dataset) -> tuple[Seen, bytes | None]:
+    def _look_at(self, dataset: Dataset) -> tuple[Seen, dict[str, bytes]]:
         source: SourceState | None = None
         destination: DestinationState | None = None
         source_problems: tuple[Diagnostic, ...] = ()
         destination_problems: tuple[Diagnostic, ...] = ()
-        blob: bytes | None = None
+        kept: dict[str, bytes] = {}
         try:
-            source, blob = self.source(dataset)
+            source = self.source(dataset, kept)
         except BatutaError as error:
             source_problems = self._relative(error.diagnostics)
         try:
-            destination = self.store(dataset).observe()
+            store = self.store(dataset)
+            destination = store.observe()
+            keys = [u.key for u in source.units] if source and source.kind == "files" else []
+            if bad := store.check_keys(keys):
+                source, source_problems = None, bad[:_MOST_KEYS]
         except BatutaError as error:
             destination_problems = self._relative(error.diagnostics)
         feed: int | None = None
@@ -102,7 +114,7 @@ class Observer:
             source=source, source_problems=source_problems, feed_bytes=feed,
             destination=destination, destination_problems=destination_problems,
         )  # fmt: skip
-        return seen, blob
+        return seen, kept
 
     def _feed_bytes(
         self, dataset: Dataset, source: SourceState | None, destination: DestinationState | None
@@ -144,17 +156,73 @@ class Observer:
         root = f"{self.connections.root}/"
         return tuple(replace(d, detail=d.detail.replace(root, "")) for d in diagnostics)
 
-    def source(self, dataset: Dataset) -> tuple[SourceState, bytes | None]:
-        """Observe a dataset's source; the second value is what the cache should keep, if new."""
-        spec = dataset.source
+    def source(self, dataset: Dataset, kept: dict[str, bytes]) -> SourceState:
+        """Observe a dataset's source; what the cache should keep and has not is put into `kept`."""
+        spec = source_spec(dataset)
+        if spec.merge:
+            states = [
+                self._part(self.opened(part), _part_key(dataset, i), kept)
+                for i, part in enumerate(spec.merge)
+            ]
+            return united(spec, states)
+        return self._part(self._opened(spec), _key(dataset), kept)
+
+    def opened(self, part: SourcePart) -> Opened:
+        """Open one source of a merge; a folder with a log of batuta is read through its log."""
+        spec = part.spec
+        log = self.log_at(spec.address, spec.platform) if spec.address is not None else None
+        if log is not None:
+            return Opened(spec=spec, local=log.source(dict(formats())))
+        return self._opened(spec)
+
+    def _opened(self, spec: SourceSpec) -> Opened:
         if spec.dataset is not None:
             upstream = self.store(self.datasets[spec.dataset])
-            return upstream.source(dict(formats())).observe(spec, None), None
+            return Opened(spec=spec, local=upstream.source(dict(formats())))
         assert spec.address is not None
         access, inner = self.connections.access(spec.address, spec.platform)
-        kept = self.cache.get("source", _key(dataset))
-        known = _decoded(kept)
-        request = ObserveRequest(spec=source_spec(dataset), access=access, inner=inner, known=known)
+        return Opened(spec=spec, access=access, inner=inner)
+
+    def log_at(self, address: Address, platform: str | None) -> DatasetStore | None:
+        """Return the dataset whose log lies at an address, None where there is none."""
+        if address.is_table or not self.connections.has_files(address):
+            return None
+        if address.scheme == "file" and not self._is_folder(address):
+            return None  # one file, with nothing below it
+        store = self.store_at(address, platform)
+        return store if next(iter(store.files.list("_log/")), None) is not None else None
+
+    def _is_folder(self, address: Address) -> bool:
+        return (self.connections.root / Path(address.path).expanduser()).is_dir()
+
+    def _part(self, opened: Opened, key: str, fresh: dict[str, bytes]) -> SourceState:
+        """Observe one place, with the label that what lies there has."""
+        state = self._looked_at(opened, key, fresh)
+        if self.at_rest is None:
+            return state
+        log = self._log_over(opened.spec, state) if opened.local is None else None
+        return self.at_rest.labelled(opened.spec, state, log)
+
+    def _log_over(self, spec: SourceSpec, state: SourceState) -> DatasetStore | None:
+        """Return the dataset that what was observed lies in, None where it lies in none."""
+        if spec.address is None or state.has_log is False:
+            return None
+        if spec.address.scheme != "file":
+            return self.log_at(spec.address, spec.platform)
+        assert self.at_rest is not None
+        above = self.at_rest.local_log(spec.address)
+        return self.store_at(above, spec.platform) if above is not None else None
+
+    def _looked_at(self, opened: Opened, key: str, fresh: dict[str, bytes]) -> SourceState:
+        """Observe one place, through its log or in a control worker."""
+        spec = opened.spec
+        if opened.local is not None:
+            return opened.local.observe(spec, None)
+        assert opened.access is not None
+        kept = self.cache.get("source", key)
+        request = ObserveRequest(
+            spec=spec, access=opened.access, inner=opened.inner, known=_decoded(kept)
+        )
         answer: list[SourceState] = []
 
         def told(reply: Reply) -> None:
@@ -163,7 +231,9 @@ class Observer:
 
         self._ask(Request(observe=request), f"source {spec.address}", told)
         blob = msgspec.msgpack.encode(answer[-1])
-        return answer[-1], None if blob == kept else blob
+        if blob != kept:
+            fresh[key] = blob
+        return answer[-1]
 
     def _ask(self, request: Request, name: str, told: Callable[[Reply], None]) -> None:
         def ask() -> None:
@@ -190,17 +260,23 @@ class Observer:
             files = RetriedFiles(files, self.pool)
         opener = connectors()["alimentar"].dataset
         assert opener is not None
-        return opener(files)
+        return opener(files, self.seals.seal() if self.seals is not None else NO_SEAL)
 
 
 def source_spec(dataset: Dataset) -> SourceSpec:
     """Return the source's spec; a dataset of `files` asks for files as they are."""
-    return replace(dataset.source, opaque=dataset.format == "files")
+    opaque = dataset.format == "files" and not dataset.source.merge
+    return replace(dataset.source, opaque=opaque)
 
 
 def _key(dataset: Dataset) -> str:
     builtins = msgspec.to_builtins(source_spec(dataset))
     return digest([builtins, dataset.name])
+
+
+def _part_key(dataset: Dataset, number: int) -> str:
+    builtins = msgspec.to_builtins(dataset.source.merge[number])
+    return digest([builtins, dataset.name, number])
 
 
 def _decoded(kept: bytes | None) -> SourceState | None:

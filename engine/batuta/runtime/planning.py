@@ -7,15 +7,26 @@ import batuta
 from batuta.core.plan_input import Asked, Feed, HeadRelation, Observation, Orphan, PlanInput
 from batuta.core.planner import plan as decide
 from batuta.core.select import select
+from batuta.model.decision import Approval
 from batuta.model.diagnostic import BatutaError, Diagnostic
 from batuta.model.event import Event
 from batuta.model.log import Head
 from batuta.model.observed import DestinationState
 from batuta.model.plan import Blocked, Plan, Upstream
-from batuta.model.resource import Dataset, Desired, DriftChoice, DriftPolicy, Origin, Platform
+from batuta.model.resource import (
+    Dataset,
+    Desired,
+    DriftChoice,
+    DriftPolicy,
+    Origin,
+    Platform,
+    SourcePart,
+)
 from batuta.model.state import ResourceRecord
+from batuta.runtime.approvals import standing
 from batuta.runtime.connections import format_targets
 from batuta.runtime.observe import Observer, Seen
+from batuta.runtime.state.labels import spent
 from batuta.runtime.state.store import StateStore
 
 
@@ -82,7 +93,7 @@ class Planner:
                 ),
                 on_drift=request.on_drift, drift_answers=request.drift_answers,
                 target_bytes=self.targets, batuta_version=batuta.__version__,
-                read=self._read(chosen) if seen else (),
+                read=self._read(chosen) if seen else (), spent=spent(self.store),
             )
         )  # fmt: skip
         return Planned(
@@ -120,7 +131,17 @@ class Planner:
             record=record,
             head=self._relation(dataset, seen.destination, record),
             feed=None if seen.feed_bytes is None else Feed(seen.feed_bytes),
+            standing=self._standing(seen.destination),
         )
+
+    def _standing(self, destination: DestinationState | None) -> tuple[Approval, ...]:
+        if destination is None or destination.snapshot is None:
+            return ()
+        decisions = destination.snapshot.entry.decisions
+        seals = self.observer.seals
+        if not decisions or seals is None:
+            return ()
+        return standing(decisions, seals.keys[1])
 
     def _relation(
         self,
@@ -175,8 +196,9 @@ class Planner:
     def _read(self, chosen: Sequence[Dataset]) -> tuple[str, ...]:
         names: set[str] = set()
         for dataset in chosen:
+            parts: tuple[SourcePart, ...] = dataset.source.merge or (dataset.source,)
             for address, name in (
-                (dataset.source.address, dataset.source.platform),
+                *((part.address, part.platform) for part in parts),
                 (dataset.destination, dataset.destination_platform),
             ):
                 if address is not None:
@@ -191,9 +213,10 @@ class Planner:
         if all(isinstance(action, Blocked) for action in plan.actions):
             return plan
         read = {
-            action.transfer.source.dataset
+            name
             for action in plan.actions
-            if hasattr(action, "transfer") and action.transfer.source.dataset is not None
+            if hasattr(action, "transfer")
+            for name in action.transfer.source.upstreams
         }
         upstreams = tuple(
             Upstream(

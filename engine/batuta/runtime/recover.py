@@ -15,6 +15,7 @@ from batuta.model.diagnostic import BatutaError
 from batuta.model.log import Snapshot
 from batuta.model.state import ResourceRecord, RunRecord, StepRecord
 from batuta.runtime.clock import now_utc
+from batuta.runtime.state.labels import label_writes
 from batuta.runtime.state.store import (
     StateStore,
     Write,
@@ -71,6 +72,7 @@ def _settle(
         store.write([put_step(replace(step, status="failed"))])
         return True
     writes: list[Write] = [put_resource(_record(store, snapshot, step, where, run))]
+    writes += label_writes(snapshot.entry, snapshot.entry.added)
     for transfer in staging:
         writes.extend(drop_transfer(transfer))
     writes.append(put_step(replace(step, status="done")))

@@ -7,6 +7,7 @@ from batuta.model.diagnostic import BatutaError, Diagnostic
 from batuta.model.resource import Dataset
 from batuta.model.state import ResourceRecord
 from batuta.runtime.observe import Observer
+from batuta.runtime.state.labels import label_writes
 from batuta.runtime.state.store import StateStore, Write, drop_resource, put_resource
 
 
@@ -36,6 +37,7 @@ def rebuild(datasets: Iterable[Dataset], observer: Observer, store: StateStore) 
     before = {record.address: record for record in store.resources()}
     after = dict(before)
     problems: list[Diagnostic] = []
+    labels: list[Write] = []
     for dataset in datasets:
         try:
             snapshot = observer.store(dataset).snapshot()
@@ -44,6 +46,7 @@ def rebuild(datasets: Iterable[Dataset], observer: Observer, store: StateStore) 
             continue
         if snapshot is None:
             continue
+        labels += label_writes(snapshot.entry, snapshot.parts)
         old = before.get(dataset.address)
         if old is not None and old.head == snapshot.head:
             continue
@@ -56,6 +59,7 @@ def rebuild(datasets: Iterable[Dataset], observer: Observer, store: StateStore) 
             manifest=dataset.manifest_digest,
         )  # fmt: skip
     writes = tuple(put_resource(r) for a, r in after.items() if before.get(a) != r)
+    writes = (*writes, *labels) if writes else ()
     return StateSurgery(
         before=_lines(before), after=_lines(after), writes=writes, problems=tuple(problems)
     )

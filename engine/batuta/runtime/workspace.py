@@ -41,6 +41,17 @@ class WorkspacePlaces:
         return self.home / "plans"
 
     @property
+    def keys(self) -> Path:
+        """The folder of the signing key and the trust file."""
+        # One-line commands outside a workspace have a state each, and the keys in common.
+        return (self.home if self.declared else self.home.parent) / "keys"
+
+    @property
+    def egress_log(self) -> Path:
+        """The log of what workers tried to reach."""
+        return self.home / "egress" / "audit.jsonl"
+
+    @property
     def scratch(self) -> Path:
         """The folder for staging where the destination is not on this file system."""
         return self.home / "staging"

@@ -11,8 +11,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import s3fs
 
-from batuta.connectors.aws import upload
+from batuta.connectors.aws import files as aws_files
 from batuta.connectors.aws.files import S3Files
 from batuta.connectors.aws.source import S3Source
 from batuta.formats.parquet import FORMAT
@@ -143,10 +144,10 @@ def test_publishing_twice_leaves_one_copy(files: S3Files, tmp_path: Path) -> Non
 def test_long_files_go_and_are_copied_in_parts(
     files: S3Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upload, "SINGLE_PUT_BYTES", 6_000_000)
-    monkeypatch.setattr(upload, "SINGLE_COPY_BYTES", 6_000_000)
-    monkeypatch.setattr(upload, "PART_BYTES", 5 << 20)
-    monkeypatch.setattr(upload, "COPY_PART_BYTES", 5 << 20)
+    monkeypatch.setattr(aws_files, "SINGLE_PUT_BYTES", 6_000_000)
+    monkeypatch.setattr(aws_files, "PART_BYTES", 5 << 20)
+    monkeypatch.setattr(aws_files, "COPY_PART_BYTES", 5 << 20)
+    monkeypatch.setattr(s3fs.core, "MANAGED_COPY_THRESHOLD", 6_000_000)
     content = bytes(range(256)) * 50_000
     pairs = [(_stage(tmp_path, "big", content), "part-big")]
     assert files.upload_inputs(pairs) is None

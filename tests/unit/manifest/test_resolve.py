@@ -13,6 +13,7 @@ from batuta.model.resource import (
     HistorySpec,
     IncrementalSpec,
     Limits,
+    MergeConflict,
     Mode,
     Platform,
     SourceSpec,
@@ -198,7 +199,23 @@ def test_a_required_option_and_an_unknown_one_are_found_by_the_declaration() -> 
         ("  source: s3://b/../c\n  destination: o/\n", ["MAN129"]),
         ("  source: snowflake://DB.S.T\n  destination: o/\n", ["MAN112"]),
         ("  source: s3://user:pass@b/c\n  destination: o/\n", ["MAN125"]),
-        ("  source: {merge: [delta+a, delta+b]}\n  destination: o/\n", ["MAN112", "MAN120"]),
+        ("  source: {merge: [delta+a]}\n  destination: o/\n", ["MAN116"]),
+        (
+            "  source: {merge: [delta+a, {merge: [delta+b, delta+c]}]}\n  destination: o/\n",
+            ["MAN113"],
+        ),
+        ("  source: {merge: [delta+a, {}]}\n  destination: o/\n", ["MAN120"]),
+        ("  source: {merge: [delta+a, delta+b], address: c/}\n  destination: o/\n", ["MAN120"]),
+        ("  source: {merge: [delta+a, delta+b], where: 'A > 0'}\n  destination: o/\n", ["MAN120"]),
+        ("  source: {address: delta+a, on: [K]}\n  destination: o/\n", ["MAN120"]),
+        ("  source: {merge: [delta+a, delta+b], conflict: Last}\n  destination: o/\n", ["MAN120"]),
+        (
+            "  source: {merge: [delta+a, {address: delta+b, files: ['*']}]}\n  destination: o/\n",
+            ["MAN120"],
+        ),
+        ("  source: {merge: [a/, b/]}\n  destination: o/\n  format: files\n", ["MAN120"]),
+        ("  source: {merge: [delta+a, {dataset: nobody}]}\n  destination: o/\n", ["MAN118"]),
+        ("  source: {merge: [delta+a, {dataset: a}]}\n  destination: o/\n", ["MAN121"]),
     ],
 )
 def test_fields_that_contradict_or_cannot_be_used_are_refused(spec: str, wrong: list[str]) -> None:
@@ -394,6 +411,28 @@ spec:
   residency: [us]
   protect: null
 """
+
+
+def test_a_merge_reads_its_sources_in_order_and_comes_after_the_datasets_among_them() -> None:
+    spec = """  source:
+    merge: [delta+data/a, {dataset: b, columns: {rename: {ID: id}}}, {address: s3://l/c/}]
+    on: [id]
+    conflict: Last
+  destination: out/a/
+"""
+    dataset = desired(
+        dataset_text(spec), dataset_text("  source: delta+d\n  destination: out/b/\n", "b"), LAKE
+    ).datasets[0]
+    source = dataset.source
+
+    assert [str(part.address or part.dataset) for part in source.merge] == [
+        "delta+data/a", "b", "s3://l/c/",
+    ]  # fmt: skip
+    assert source.merge[1].rename == (("ID", "id"),)
+    assert source.merge[2].platform == "lake"
+    assert (source.address, source.dataset, source.platform) == (None, None, None)
+    assert (source.on, source.conflict) == (("id",), MergeConflict.LAST)
+    assert (dataset.depends_on, dataset.format, dataset.mode) == (("b",), "ald", Mode.SNAPSHOT)
 
 
 def test_an_overlay_merges_maps_replaces_lists_and_removes_with_null() -> None:

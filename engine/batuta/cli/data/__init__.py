@@ -4,7 +4,7 @@ from batuta.cli.root import LazyGroup
 
 command = LazyGroup(
     "data",
-    {name: f"batuta.cli.data.{name}" for name in ("sync", "cat", "log", "verify")},
+    {name: f"batuta.cli.data.{name}" for name in ("sync", "merge", "cat", "log", "verify")},
     """Move one dataset, or look into one.
 
     \b

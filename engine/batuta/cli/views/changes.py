@@ -59,6 +59,8 @@ def short(page: Page, action: Action) -> Line:
 
 def source_of(spec: SourceSpec) -> str:
     """Return where a source is, in its canonical spelling."""
+    if spec.merge:
+        return f"merge of {', '.join(source_of(part.spec) for part in spec.merge)}"
     if spec.dataset is not None:
         return f"Dataset/{spec.dataset}"
     return str(spec.address) if isinstance(spec.address, Address) else ""

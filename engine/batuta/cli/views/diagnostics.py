@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterable
 from batuta.cli.views.page import BOLD, CYAN, RED, YELLOW, Line, Page, Span, cells, line, prose
 from batuta.model.diagnostic import Diagnostic, Location, Severity
 
+_LONGEST = 400
+"""Characters of a line that are shown where the page has no width."""
+NOT_REPEATED = "MAN125"
 SourceText = Callable[[str], str | None]
 
 _STYLES = {Severity.ERROR: RED, Severity.WARNING: YELLOW, Severity.NOTE: CYAN}
@@ -32,12 +35,34 @@ def view(page: Page, diagnostics: Iterable[Diagnostic], source: SourceText) -> l
     """Return all diagnostics, an empty line between two, and a count where there are several."""
     found = arranged(diagnostics)
     lines: list[Line] = []
+    shown = _without_secrets(found, source)
     for diagnostic in found:
-        lines += one(page, diagnostic, source)
+        lines += one(page, diagnostic, shown)
         lines.append(())
     if len(found) > 1:
         lines.append(line(Span(count(found), BOLD)))
     return lines if len(found) > 1 else lines[:-1]
+
+
+def _without_secrets(diagnostics: Iterable[Diagnostic], source: SourceText) -> SourceText:
+    """Return `source` with the secrets that diagnostics point at taken out of every excerpt."""
+    places = [place for d in diagnostics if d.code == NOT_REPEATED for place in d.locations]
+    if not places:
+        return source
+
+    def masked(file: str) -> str | None:
+        text = source(file)
+        if text is None:
+            return None
+        rows = text.split("\n")
+        for place in places:
+            if place.file == file and 1 <= place.line <= len(rows):
+                row, start = rows[place.line - 1], place.column - 1
+                end = start + place.length if place.length else len(row)
+                rows[place.line - 1] = row[:start] + "*" * len(row[start:end]) + row[end:]
+        return "\n".join(rows)
+
+    return masked
 
 
 def count(diagnostics: Iterable[Diagnostic]) -> str:
@@ -95,7 +120,7 @@ def excerpt(
         return lines
     number = str(place.line)
     margin = " " * len(number)
-    room = None if page.width is None else page.width - indent - len(number) - 5
+    room = _LONGEST if page.width is None else page.width - indent - len(number) - 5
     before, marked, shown = _window(text, place, room)
     return [
         *lines,
@@ -110,17 +135,22 @@ def _line_of(place: Location, source: SourceText) -> str | None:
     if text is None or place.line < 1:
         return None
     # Not splitlines: it also breaks at characters that YAML and editors do not count as lines.
-    rows = text.split("\n")
-    return rows[place.line - 1].rstrip("\r") if place.line <= len(rows) else None
+    start = 0
+    for _ in range(place.line - 1):
+        start = text.find("\n", start) + 1
+        if start == 0:
+            return None
+    end = text.find("\n", start)
+    return text[start : end if end >= 0 else None].rstrip("\r")
 
 
-def _window(text: str, place: Location, room: int | None) -> tuple[int, int, str]:
+def _window(text: str, place: Location, room: int) -> tuple[int, int, str]:
     """Return columns before the caret, its length, and the part of the line that fits."""
-    text = text.expandtabs(1)
+    text = text.replace("\t", " ")
     start = min(max(place.column - 1, 0), len(text))
     end = min(start + max(place.length, 1), max(len(text), start + 1))
     offset = 0
-    if room is not None and len(text) > room:
+    if len(text) > room:
         offset = max(0, min(start - room // 3, len(text) - room))
         text = text[offset : offset + room]
     start, end = start - offset, min(end - offset, max(len(text), start - offset + 1))

@@ -5,7 +5,8 @@ The order, and what a crash after each step leaves:
 1. the intent is written: nothing has changed;
 2. old contents of replaced keys go to history: readers of the log find them there;
 3. new files are published: files that no entry names, listed in the intent;
-4. the entry is created, exclusively: the new snapshot is there, whole;
+4. the entry is created, exclusively: the new snapshot is there, whole; its signature, where
+   there is a key, is staged before and put beside it after;
 5. superseded parts go to history, the intent goes: order, and nothing else.
 
 Up to 4 `recover` takes all of it back, from 4 on it finishes it.
@@ -29,10 +30,12 @@ from batuta.connectors.alimentar.intents import (
 from batuta.connectors.alimentar.log import Log, append, next_place, open_log, write_checkpoint
 from batuta.connectors.alimentar.names import check_keys, entry_name, is_part_name
 from batuta.connectors.alimentar.place import by_path, many_in_history, size_of
+from batuta.connectors.alimentar.sealing import drop_staged, place_seal, stage_seal
 from batuta.connectors.alimentar.settle import retire, set_aside, undo
 from batuta.model.connector import Files
 from batuta.model.diagnostic import BatutaError, CommitConflict
 from batuta.model.log import Head, LogEntry
+from batuta.model.seal import Sign
 
 Staged = Sequence[tuple[str, str]]
 
@@ -51,7 +54,13 @@ class Pending:
 
 
 def commit(
-    files: Files, log: Log | None, draft: LogEntry, base: Head | None, staged: Staged = ()
+    files: Files,
+    log: Log | None,
+    draft: LogEntry,
+    base: Head | None,
+    staged: Staged = (),
+    *,
+    sign: Sign | None = None,
 ) -> Log:
     """Publish `staged` and commit `draft` on top of `base`; return the log with it.
 
@@ -68,7 +77,7 @@ def commit(
     if pending.intent is not None:
         moving = {part.path for part in pending.intent.added}
         files.publish([pair for pair in staged if pair[1] in moving])
-    return conclude(files, pending)
+    return conclude(files, pending, sign)
 
 
 def announce(
@@ -115,8 +124,8 @@ def announce(
     return pending
 
 
-def conclude(files: Files, pending: Pending) -> Log:
-    """Do all of a commit that comes after publishing.
+def conclude(files: Files, pending: Pending, sign: Sign | None = None) -> Log:
+    """Do all of a commit that comes after publishing; with `sign` the entry is signed.
 
     Raises:
         CommitConflict: LOG106: another run has the version; LOG108: another run has cleaned
@@ -124,20 +133,33 @@ def conclude(files: Files, pending: Pending) -> Log:
     """
     intent = pending.intent
     log = write_checkpoint(files, pending.log) if pending.log else None
+    waiting = stage_seal(files, pending.entry, _work(pending), sign)
     if intent is None:
-        return write_checkpoint(files, append(files, log, pending.entry))
+        try:
+            committed = append(files, log, pending.entry)
+        except CommitConflict:
+            drop_staged(files, waiting)
+            raise
+        place_seal(files, waiting)
+        return write_checkpoint(files, committed)
     try:
         if not is_standing(files, pending.path, intent):
             detail = f"{files.location}: {pending.path} was removed before the commit."
             raise CommitConflict(fault("LOG108", detail))
         committed = append(files, log, pending.entry)
     except CommitConflict:
+        drop_staged(files, waiting)
         give_up(files, pending)
         raise
+    place_seal(files, waiting)
     committed = write_checkpoint(files, committed)
     retire(files, intent.superseded)
     files.delete([pending.path])
     return committed
+
+
+def _work(pending: Pending) -> str:
+    return pending.intent.run if pending.intent else work_name(pending.entry, ())
 
 
 def give_up(files: Files, pending: Pending) -> None:

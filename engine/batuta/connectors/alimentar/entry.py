@@ -9,7 +9,7 @@ import hashlib
 import re
 from collections import Counter
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -74,6 +74,14 @@ class _Versioned(msgspec.Struct):
     format_version: int
 
 
+# Made here, by one thread: logs are read by several, and a type that two of them look into for the
+# first time at once can crash the process.
+_VERSIONED = msgspec.json.Decoder(_Versioned)
+_DECODERS: dict[type, msgspec.json.Decoder[Any]] = {
+    kind: msgspec.json.Decoder(kind) for kind in (LogEntry, Checkpoint, Intent)
+}
+
+
 def encode(document: Document) -> bytes:
     """Return the one spelling of `document`, whose SHA-256 is its digest."""
     return canonical_bytes(msgspec.to_builtins(document))
@@ -132,11 +140,11 @@ def _decode(content: bytes, kind: type[_D], name: str) -> _D:
     if len(content) > MAX_BYTES:
         raise refusal("LOG101", f"{name} has more than {MAX_BYTES} bytes.")
     try:
-        written = msgspec.json.decode(content, type=_Versioned).format_version
+        written = _VERSIONED.decode(content).format_version
         if written > LOG_FORMAT_VERSION:
             detail = f"{name} has format version {written}; this one reads {LOG_FORMAT_VERSION}."
             raise refusal("LOG102", detail)
-        document = msgspec.json.decode(content, type=kind)
+        document: _D = _DECODERS[kind].decode(content)
         same = encode(document) == content
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise refusal("LOG101", f"{name} does not parse: {error}.") from error

@@ -80,6 +80,19 @@ _TABLE: dict[str, tuple[str, str]] = {
         "Run it in the workspace whose state knows the dataset, so that a removed or "
         "rewritten newest entry is seen as well.",
     ),
+    "LOG133": (
+        "A log entry is not signed",
+        "Find out who wrote it. If `batuta label verify` finds all else in order and it is yours, "
+        "sign the head anew: `batuta label verify PATH --sign-head`.",
+    ),
+    "LOG134": (
+        "The signature of a log entry does not fit",
+        "The entry or its signature was edited: bring both back from a copy. " + VERIFY + ".",
+    ),
+    "LOG135": (
+        "A log entry is signed with a key that is not trusted",
+        "If the key is known to you, add it to the trust file: `batuta keys trust FILE`.",
+    ),
     "LOG141": (
         "The dataset has no such version",
         "Choose one of the versions that `batuta data log` lists.",

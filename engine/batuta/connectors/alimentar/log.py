@@ -61,10 +61,11 @@ class Log:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogNames:
-    """The files of `_log/`: versions of entries and checkpoints, ascending, and the rest."""
+    """The files of `_log/`: versions of entries, checkpoints and signatures, ascending; the rest."""
 
     entries: tuple[int, ...]
     checkpoints: tuple[int, ...]
+    seals: tuple[int, ...] = ()
     strangers: tuple[str, ...] = ()
 
     @property
@@ -85,6 +86,7 @@ def log_names(files: Files) -> LogNames:
     """
     entries: list[int] = []
     checkpoints: list[int] = []
+    seals: list[int] = []
     strangers: list[str] = []
     for info in files.list(names.LOG):
         if info.size_bytes > MAX_BYTES:
@@ -93,11 +95,14 @@ def log_names(files: Files) -> LogNames:
             entries.append(version)
         elif (version := names.checkpoint_version(info.path)) is not None:
             checkpoints.append(version)
+        elif (version := names.seal_version(info.path)) is not None:
+            seals.append(version)
         else:
             strangers.append(info.path)
     return LogNames(
         entries=tuple(sorted(entries)),
         checkpoints=tuple(sorted(checkpoints)),
+        seals=tuple(sorted(seals)),
         strangers=tuple(strangers),
     )
 

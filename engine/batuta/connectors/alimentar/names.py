@@ -18,6 +18,7 @@ RESERVED = frozenset({"_log", "_history", "_staging"})
 
 _ENTRY = re.compile(r"_log/([0-9]{20})\.json")
 _CHECKPOINT = re.compile(r"_log/([0-9]{20})\.checkpoint\.json")
+_SEAL = re.compile(r"_log/([0-9]{20})\.sig")
 _HISTORY = re.compile(r"_history/([0-9a-f]{16})/(.+)", re.DOTALL)
 _PART = re.compile(r"part-[0-9a-f]{16}\.[a-z0-9]+")
 
@@ -45,6 +46,17 @@ def entry_version(path: str) -> int | None:
 def checkpoint_version(path: str) -> int | None:
     """Return the version whose checkpoint `path` is, None for any other file."""
     match = _CHECKPOINT.fullmatch(path)
+    return int(match[1]) if match else None
+
+
+def seal_name(version: int) -> str:
+    """Return the path of the signature of the entry of `version`."""
+    return f"{LOG}{version:020d}.sig"
+
+
+def seal_version(path: str) -> int | None:
+    """Return the version whose signature `path` is, None for any other file."""
+    match = _SEAL.fullmatch(path)
     return int(match[1]) if match else None
 
 

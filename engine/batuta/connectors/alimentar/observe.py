@@ -5,16 +5,18 @@ from batuta.connectors.alimentar.faults import fault
 from batuta.connectors.alimentar.intents import all_intents
 from batuta.connectors.alimentar.log import Log, open_log
 from batuta.connectors.alimentar.place import by_path, place_of
+from batuta.connectors.alimentar.sealing import head_problem
 from batuta.model.connector import Files
 from batuta.model.diagnostic import ConnectorError, Diagnostic
 from batuta.model.log import Part
 from batuta.model.observed import DestinationState
+from batuta.model.seal import CheckSeal
 
 _SHOWN = 20
 
 
-def observe(files: Files) -> DestinationState:
-    """Return what lies there.
+def observe(files: Files, check: CheckSeal | None = None) -> DestinationState:
+    """Return what lies there; with `check` the signature of the head is judged as well.
 
     Parts that are missing or have another size make it `damaged`: that is drift of the
     destination. Files that neither the log nor a run under way names are strangers.
@@ -44,7 +46,9 @@ def observe(files: Files) -> DestinationState:
         return DestinationState(
             address=files.location, condition="foreign", strangers=tuple(listed), free_bytes=free
         )
+    unsealed = head_problem(files, log, check) if check is not None else None
     problems = (*log.problems, *_part_problems(files, log, listed))
+    problems = (unsealed, *problems) if unsealed is not None else problems
     return DestinationState(
         address=files.location,
         condition="damaged" if problems else "dataset",
@@ -71,8 +75,8 @@ def strangers(files: Files, log: Log, listed: dict[str, int]) -> tuple[str, ...]
 
 def _is_own(path: str) -> bool:
     if path.startswith(names.LOG):
-        versions = (names.entry_version(path), names.checkpoint_version(path))
-        return versions != (None, None)
+        kinds = (names.entry_version, names.checkpoint_version, names.seal_version)
+        return any(version(path) is not None for version in kinds)
     if path.startswith(names.HISTORY):
         return names.history_key(path) is not None
     return path.startswith(names.STAGING)

@@ -10,6 +10,7 @@ from batuta.connectors.alimentar.intents import SUFFIX, all_intents, is_same
 from batuta.connectors.alimentar.log import Log, open_log, read_entry, write_checkpoint
 from batuta.connectors.alimentar.names import STAGING, history_name
 from batuta.connectors.alimentar.place import by_path
+from batuta.connectors.alimentar.sealing import place_staged, work_of_staged
 from batuta.connectors.alimentar.settle import retire, undo
 from batuta.model.connector import Files
 from batuta.model.log import Part
@@ -46,8 +47,11 @@ def recover(files: Files, alive: frozenset[str]) -> tuple[str, ...]:
         done += _leftovers(files, log, spared)
         if write_checkpoint(files, log) is not log:
             done.append(f"Wrote the checkpoint of version {log.head.version}.")
+    seals = [p for p in staged if work_of_staged(p) is not None and _work_of(p) not in alive]
+    done += place_staged(files, seals, log)
     swept = [path for path in staged if path not in intents and _work_of(path) not in alive]
     files.delete(swept)
+    swept = [path for path in swept if path not in seals]
     if swept:
         done.append(f"Removed {len(swept)} staging files of runs that died.")
     return tuple(done)
@@ -116,4 +120,6 @@ def _is_doubtful(part: Part, left: list[Part], there: dict[str, int]) -> bool:
 
 
 def _work_of(path: str) -> str:
+    if (work := work_of_staged(path)) is not None:
+        return work
     return path.removeprefix(STAGING).partition("/")[0].removesuffix(SUFFIX)

@@ -3,7 +3,7 @@
 import re
 
 from batuta.connectors.alimentar.faults import refusal
-from batuta.connectors.alimentar.fold import Fold, Logged, fold
+from batuta.connectors.alimentar.fold import Fold, Logged, fold, shape_of
 from batuta.connectors.alimentar.log import (
     CHECKPOINT_EVERY,
     Log,
@@ -15,7 +15,7 @@ from batuta.connectors.alimentar.log import (
 from batuta.connectors.alimentar.names import checkpoint_name
 from batuta.model.connector import Files
 from batuta.model.diagnostic import ConnectorError
-from batuta.model.log import Snapshot
+from batuta.model.log import LogEntry, Snapshot
 
 _PIN = re.compile(r"([0-9]{1,20})(?::([0-9a-f]{8,64}))?")
 _PIN_DIGITS = 16
@@ -68,6 +68,20 @@ def _walk(files: Files, log: Log, version: int) -> tuple[Fold, Logged | None]:
         check_chain(folded.head, block)
         folded, last = fold(folded, block), block[-1]
     return folded, last
+
+
+def last_of_content(files: Files, log: Log, snapshot: Snapshot) -> LogEntry:
+    """Return the newest entry that is still about the rows of `snapshot`.
+
+    Entries that change a label or record a decision come after the rows that they are about.
+    """
+    last = snapshot.entry
+    for version in range(snapshot.head.version + 1, log.head.version + 1):
+        entry = read_entry(files, version).entry
+        if entry.added or entry.removed or shape_of(entry) != shape_of(last):
+            break
+        last = entry
+    return last
 
 
 def content_version(log: Log) -> str:

@@ -7,14 +7,19 @@ from itertools import groupby
 from batuta.connectors.alimentar.faults import refusal
 from batuta.connectors.alimentar.log import Log, open_log
 from batuta.connectors.alimentar.place import locate
-from batuta.connectors.alimentar.snapshot import content_version, pinned
+from batuta.connectors.alimentar.sealing import head_problem
+from batuta.connectors.alimentar.snapshot import content_version, last_of_content, pinned
 from batuta.model.canonical import digest
 from batuta.model.connector import Files
 from batuta.model.format import Format
-from batuta.model.log import Part, Snapshot
+from batuta.model.log import Label, Part, Snapshot
 from batuta.model.observed import Cut, SourceState, Unit
 from batuta.model.resource import SourceSpec
+from batuta.model.seal import CheckSeal
 from batuta.model.transfer import Input, Partition, Segment
+
+# Names no tier, so that whoever judges flows takes it for a label that is lost.
+_BROKEN = Label(confidentiality="broken", integrity="broken", declared=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +28,7 @@ class AlimentarSource:
 
     files: Files
     formats: Mapping[str, Format]
+    check: CheckSeal | None = None
 
     def observe(self, spec: SourceSpec, known: SourceState | None) -> SourceState:
         """Return the dataset at its head, or at `spec.version` (`42`, or `42:<hex>`).
@@ -35,10 +41,15 @@ class AlimentarSource:
                 version; else the log is damaged.
         """
         log = self._log()
+        label = self._label(log)
         if spec.version is None:
-            return self._state(log.snapshot, content_version(log))
+            return self._state(log.snapshot, content_version(log), label)
         snapshot = pinned(self.files, log, spec.version)
-        return self._state(snapshot, f"{snapshot.head.version}:{snapshot.head.digest[:16]}")
+        latest = last_of_content(self.files, log, snapshot)
+        label = label if label is _BROKEN else latest.label
+        snapshot = replace(snapshot, entry=replace(snapshot.entry, decisions=latest.decisions))
+        version = f"{snapshot.head.version}:{snapshot.head.digest[:16]}"
+        return self._state(snapshot, version, label)
 
     def partitions(
         self, spec: SourceSpec, state: SourceState, units: Sequence[Unit], target_bytes: int
@@ -82,7 +93,13 @@ class AlimentarSource:
             raise refusal("LOG143", f"{self.files.location} has no log.")
         return log
 
-    def _state(self, snapshot: Snapshot, version: str) -> SourceState:
+    def _label(self, log: Log) -> Label:
+        """The label in the head, or a broken one where the head's signature does not hold."""
+        if self.check is not None and head_problem(self.files, log, self.check) is not None:
+            return _BROKEN
+        return log.entry.label
+
+    def _state(self, snapshot: Snapshot, version: str, label: Label) -> SourceState:
         facts = snapshot.entry.facts
         is_table = facts.schema is not None
         return SourceState(
@@ -107,6 +124,8 @@ class AlimentarSource:
             format=facts.format if is_table else None,
             # Imported files were agreed to have one schema by their own word only.
             copyable=not is_table or snapshot.entry.owner == "Created",
+            label=label,
+            decisions=snapshot.entry.decisions,
         )
 
     def _stretches(

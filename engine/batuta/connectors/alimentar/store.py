@@ -18,16 +18,18 @@ from batuta.connectors.alimentar.log import (
 )
 from batuta.connectors.alimentar.observe import observe
 from batuta.connectors.alimentar.recover import recover
+from batuta.connectors.alimentar.sealing import place, read_seal
 from batuta.connectors.alimentar.snapshot import snapshot_at
 from batuta.connectors.alimentar.source import AlimentarSource
 from batuta.connectors.alimentar.verify import verify
 from batuta.model.connector import Files
 from batuta.model.dataset import HeadRelation, Told, Verification
-from batuta.model.diagnostic import ConnectorError
+from batuta.model.diagnostic import ConnectorError, Diagnostic
 from batuta.model.format import Format
 from batuta.model.log import Head, LogEntry, Part, Snapshot
 from batuta.model.observed import DestinationState
 from batuta.model.resource import HistorySpec
+from batuta.model.seal import NO_SEAL, Seal
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,10 +40,11 @@ class AlimentarStore:
     """Implements `model.dataset.DatasetStore`; opens the log anew for each call."""
 
     files: Files
+    seal: Seal = NO_SEAL
 
     def observe(self) -> DestinationState:
         """See `observe.observe`."""
-        return observe(self.files)
+        return observe(self.files, self.seal.check)
 
     def entries(self) -> tuple[LogEntry, ...]:
         """Return all entries, oldest first; none where there is no log."""
@@ -69,7 +72,8 @@ class AlimentarStore:
 
     def commit(self, draft: LogEntry, base: Head | None, staged: Staged) -> Head:
         """See `commit.commit`."""
-        return commit(self.files, open_log(self.files), draft, base, staged).head
+        log = open_log(self.files)
+        return commit(self.files, log, draft, base, staged, sign=self.seal.sign).head
 
     def recover(self, alive: frozenset[str]) -> tuple[str, ...]:
         """See `recover.recover`."""
@@ -82,11 +86,38 @@ class AlimentarStore:
 
     def verify(self, anchor: Head | None, told: Told) -> Verification:
         """See `verify.verify`."""
-        return verify(self.files, anchor, told)
+        return verify(self.files, anchor, told, self.seal.check)
 
     def adopt(self, describe: Describe, draft: LogEntry, write: bool) -> tuple[Part, ...]:
         """See `adopt.adopt`."""
-        return adopt(self.files, describe, draft, write=write, told=lambda _files, _bytes: None)
+        parts = adopt(self.files, describe, draft, write=write, told=lambda _files, _bytes: None)
+        if write:
+            self.seal_head()
+        return parts
+
+    def seal_head(self) -> Head | None:
+        """Sign the head anew; None where there is no log or no key."""
+        log = open_log(self.files)
+        if log is None or self.seal.sign is None:
+            return None
+        place(self.files, log.head.version, self.seal.sign(log.head, log.entry))
+        return log.head
+
+    def raw(self, version: int) -> tuple[bytes, bytes | None]:
+        """Return the bytes of an entry and of its signature, None where it has none.
+
+        Raises:
+            ConnectorError: LOG103, permanent: there is no such entry.
+        """
+        try:
+            content = self.files.read(names.entry_name(version))
+        except FileNotFoundError as error:
+            raise refusal("LOG103", f"{names.entry_name(version)} is not there.") from error
+        return content, read_seal(self.files, version)
+
+    def check_keys(self, keys: Sequence[str]) -> tuple[Diagnostic, ...]:
+        """Return one diagnostic for each key that is reserved, unsafe, or clashes with another."""
+        return names.check_keys(keys)
 
     def delete(self, paths: Sequence[str]) -> None:
         """Delete `paths`, current parts, history, staging and, last of all, the log.
@@ -106,11 +137,12 @@ class AlimentarStore:
         self.files.delete([p for p in listed if names.history_key(p) is not None])
         self.files.delete([p for p in listed if p.startswith(names.STAGING)])
         self.files.delete([p for p in listed if names.checkpoint_version(p) is not None])
+        self.files.delete([p for p in listed if names.seal_version(p) is not None])
         self.files.delete([p for p in listed if names.entry_version(p) is not None])
 
     def source(self, formats: dict[str, Format]) -> AlimentarSource:
         """Return this dataset as a source, pinned to its log."""
-        return AlimentarSource(self.files, formats)
+        return AlimentarSource(self.files, formats, self.seal.check)
 
     def batches(
         self, version: int | None, formats: dict[str, Format]

@@ -14,10 +14,12 @@ from batuta.connectors.alimentar.fold import Fold, Logged, fold_leniently, to_ch
 from batuta.connectors.alimentar.hashing import hash_files
 from batuta.connectors.alimentar.log import log_names, read_entry, rollback
 from batuta.connectors.alimentar.place import by_path, place_of
+from batuta.connectors.alimentar.sealing import SealReview
 from batuta.model.connector import Files
 from batuta.model.dataset import Told, Verification
 from batuta.model.diagnostic import ConnectorError, Diagnostic, Severity
 from batuta.model.log import Head, Part
+from batuta.model.seal import CheckSeal
 
 
 @dataclass
@@ -29,15 +31,18 @@ class _Chain:
     at_anchor: Head | None = None
     entries: int = 0
     problems: list[Diagnostic] = field(default_factory=list)
+    seals: SealReview | None = None
 
 
-def verify(files: Files, anchor: Head | None, told: Told) -> Verification:
+def verify(
+    files: Files, anchor: Head | None, told: Told, check: CheckSeal | None = None
+) -> Verification:
     """Check all that the log says and return what is wrong; nothing is changed.
 
     Current parts must be there, whole; parts in history must be what they were, though they
     may have expired. `anchor` is a head that something outside the folder remembers.
     """
-    chain = _read_chain(files, anchor)
+    chain = _read_chain(files, anchor, check)
     listed = by_path(files.list())
     problems = chain.problems
     problems += _anchor_problems(files, anchor, chain)
@@ -59,11 +64,12 @@ def verify(files: Files, anchor: Head | None, told: Told) -> Verification:
         entries=chain.entries,
         files=len(targets),
         size_bytes=size,
+        signed=chain.seals.signed if chain.seals else 0,
     )
 
 
-def _read_chain(files: Files, anchor: Head | None) -> _Chain:
-    chain = _Chain()
+def _read_chain(files: Files, anchor: Head | None, check: CheckSeal | None) -> _Chain:
+    chain = _Chain(seals=SealReview(files, check) if check else None)
     listed = log_names(files)
     checkpoints = set(listed.checkpoints)
     before: Head | None = None
@@ -86,6 +92,7 @@ def _read_chain(files: Files, anchor: Head | None) -> _Chain:
         chain.problems += contradictions
         chain.ever.update(((p.path, p.sha256[:16]), p) for p in logged.entry.added)
         before = logged.head
+        chain.problems += chain.seals.entry(logged) if chain.seals else []
         if anchor is not None and version == anchor.version:
             chain.at_anchor = logged.head
         if version in checkpoints:
@@ -95,6 +102,11 @@ def _read_chain(files: Files, anchor: Head | None) -> _Chain:
         fault("LOG105", f"{names.checkpoint_name(version)} folds an entry that is not there.")
         for version in sorted(checkpoints)
     ]
+    chain.problems += [
+        fault("LOG103", f"{names.entry_name(version)} is not there any more, but its signature is.")
+        for version in sorted(set(listed.seals) - set(listed.entries))
+    ]
+    chain.problems += chain.seals.notes() if chain.seals else []
     return chain
 
 

@@ -10,6 +10,7 @@ from batuta.model.format import OptionSpec
 if TYPE_CHECKING:
     from batuta.model.address import Address
     from batuta.model.connector import Connection, Files, Source
+    from batuta.model.egress import HostNeed
 
 
 def _source(connection: "Connection") -> "Source":
@@ -24,10 +25,16 @@ def _files(connection: "Connection", address: "Address") -> "Files":
     return S3Files(connection, address)
 
 
+def _hosts(connection: "Connection", address: "Address") -> "tuple[HostNeed, ...]":
+    from batuta.connectors.aws.hosts import hosts_for
+
+    return hosts_for(connection, address)
+
+
 def _missing() -> str | None:
     from importlib.util import find_spec
 
-    return None if find_spec("botocore") else "botocore"
+    return next((name for name in ("botocore", "s3fs") if find_spec(name) is None), None)
 
 
 def _implicit(environ: Mapping[str, str]) -> Mapping[str, Json]:
@@ -97,4 +104,5 @@ CONNECTOR = Connector(
     files=_files,
     missing=_missing,
     implicit=_implicit,
+    hosts=_hosts,
 )

@@ -1,17 +1,23 @@
-"""The vendor library, and nothing else of it: who we are (botocore's chain of credentials).
+"""The vendor's libraries: botocore says who we are, s3fs is the file system over a bucket.
 
-Requests go out through `wire`, signed by `sigv4`; botocore signs, sends and retries nothing
-here, so that one layer, the caller, owns retries.
+Signed addresses come from `sigv4` and listings of sources from `wire`, where it matters how long
+they take. Nothing is sent twice here, so that one layer, the caller, owns retries.
 """
 
+import asyncio
+import os
+import ssl
 from collections.abc import Callable
-from functools import cache
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
 from typing import Any
 
 from batuta.connectors.aws import faults
 from batuta.connectors.aws.sigv4 import Keys
 from batuta.model.connector import Connection
 from batuta.model.diagnostic import Failure
+
+TIMEOUT_S = 60
 
 
 def keys_of(connection: Connection) -> Callable[[], Keys]:
@@ -25,8 +31,7 @@ def keys_of(connection: Connection) -> Callable[[], Keys]:
     access = connection.secrets.get("accessKeyId")
     secret = connection.secrets.get("secretAccessKey")
     if access and secret:
-        keys = Keys(access, secret, connection.secrets.get("sessionToken") or None)
-        return lambda: keys
+        return _Fixed(Keys(access, secret, connection.secrets.get("sessionToken") or None))
     if access or secret:
         raise faults.failure("AWS101", "One of accessKeyId and secretAccessKey is missing.")
     return _chain(_text(connection, "profile"))
@@ -79,3 +84,139 @@ def _chain(profile: str | None) -> Callable[[], Keys]:
         return Keys(frozen.access_key, frozen.secret_key, frozen.token)
 
     return now
+
+
+@dataclass(frozen=True, slots=True)
+class _Fixed:
+    """The keys that a Platform states; equal ones find the same file system."""
+
+    keys: Keys = field(repr=False)
+
+    def __call__(self) -> Keys:
+        return self.keys
+
+
+def file_system(
+    keys: Callable[[], Keys], *, region: str, origin: str, by_path: bool, pays: bool
+) -> Any:
+    """Return the s3fs file system of one place, the same for equal arguments. Any thread may use it.
+
+    It keeps no listing, and asks `keys` for each request. A proxy is the one that the
+    environment names, as in `link`; the vendor's files and other variables have no say, since
+    the hosts that a plan names are not theirs to change.
+
+    Args:
+        origin: The service's URL without a bucket.
+    """
+    # A client costs some 50 ms. A forked child has none of the threads that serve its parent's.
+    return _made(os.getpid(), keys, (region, origin), by_path, pays)
+
+
+@lru_cache(maxsize=32)
+def _made(
+    _pid: int, keys: Callable[[], Keys], place: tuple[str, str], by_path: bool, pays: bool
+) -> Any:
+    region, origin = place
+    system = _exact()(
+        session=_session_of(keys),
+        endpoint_url=origin,
+        requester_pays=pays,
+        client_kwargs={"region_name": region},
+        config_kwargs={
+            "s3": {
+                "addressing_style": "path" if by_path else "virtual",
+                "use_accelerate_endpoint": False,
+            },
+            "connect_timeout": TIMEOUT_S,
+            "http_session_cls": _sender(),
+            "read_timeout": TIMEOUT_S,
+            # Other stores know no checksums but the signed one of the body.
+            "request_checksum_calculation": "when_required",
+            "response_checksum_validation": "when_required",
+            "retries": {"total_max_attempts": 1},
+            "use_dualstack_endpoint": False,
+            "use_fips_endpoint": False,
+        },
+        skip_instance_cache=True,
+        use_listings_cache=False,
+    )
+    system.retries = 1
+    return system
+
+
+def file_system_errors() -> tuple[type[Exception], ...]:
+    """Return what a file system raises on purpose."""
+    from botocore.exceptions import BotoCoreError, ClientError
+    from s3fs.core import S3_RETRYABLE_ERRORS
+
+    return (OSError, BotoCoreError, ClientError, *S3_RETRYABLE_ERRORS)
+
+
+@cache
+def _exact() -> Any:
+    import s3fs
+
+    class Exact(s3fs.S3FileSystem):  # type: ignore[misc]  # it ships no types
+        """Keys are what they say: none is cut off at `?versionId=`."""
+
+        def split_path(self, path: str) -> tuple[str, str, None]:
+            bucket, _, key = path.partition("/")
+            return bucket, key, None
+
+    return Exact
+
+
+@cache
+def _sender() -> Any:
+    from aiobotocore.httpsession import AIOHTTPSession
+
+    class Sender(AIOHTTPSession):  # type: ignore[misc]  # it ships no types
+        """Sends a request once, over TLS that trusts what the rest of batuta does."""
+
+        async def _get_session(self, proxy_url: str | None) -> Any:
+            session = await super()._get_session(proxy_url)
+            # aiohttp takes a PUT for something that may be sent again when its answer was lost;
+            # one that creates exclusively would then find itself in the way.
+            session._retry_connection = False
+            return session
+
+        def _get_ssl_context(self) -> ssl.SSLContext:
+            return ssl.create_default_context()
+
+    return Sender
+
+
+@cache
+def _loader() -> Any:
+    from botocore.loaders import create_loader
+
+    return create_loader()
+
+
+def _session_of(keys: Callable[[], Keys]) -> Any:
+    from aiobotocore.credentials import AioCredentials
+    from aiobotocore.session import AioSession
+    from botocore.credentials import ReadOnlyCredentials
+
+    class Current(AioCredentials):  # type: ignore[misc]  # it ships no types
+        """The keys of now; renewing them may take a request, which must not stop the others."""
+
+        async def get_frozen_credentials(self) -> Any:
+            return ReadOnlyCredentials(*await asyncio.to_thread(keys))
+
+    class Provider:
+        async def load_credentials(self) -> Any:
+            return Current("", "")
+
+    nothing = (None, None, os.devnull, None)
+    session = AioSession(
+        {
+            "profile": (None, None, None, None),
+            "config_file": nothing,
+            "credentials_file": nothing,
+        }
+    )
+    session.register_component("credential_provider", Provider())
+    # Reading the description of S3 is most of what a client costs; all share it.
+    session.register_component("data_loader", _loader())
+    return session

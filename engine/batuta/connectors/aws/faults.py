@@ -1,6 +1,8 @@
 """What S3 may answer instead, each with its code. Addresses with signatures are never shown."""
 
 import re
+import ssl
+from collections.abc import Iterator, Mapping
 from html import unescape
 from typing import NamedTuple
 
@@ -144,7 +146,11 @@ def of_layout(error: LayoutError, address: str) -> ConnectorError:
 
 def of_answer(what: str, status: int, body: bytes, retry_after: str | None) -> ConnectorError:
     """Return what a refusal means. `what` says what was asked of which object."""
-    error = said(body)
+    return of_error(what, status, said(body), retry_after)
+
+
+def of_error(what: str, status: int, error: Said, retry_after: str | None) -> ConnectorError:
+    """Return what a refusal means whose document was read already."""
     wait_s = min(float(retry_after), 300.0) if retry_after and retry_after.isdecimal() else 0.0
     detail = f"{what}: {status}{f' {error.code}' if error.code else ''}."
     if error.message:
@@ -156,3 +162,66 @@ def of_answer(what: str, status: int, body: bytes, retry_after: str | None) -> C
     if status >= 500:
         return failure("AWS107", detail, Failure.TRANSIENT, retry_after_s=wait_s)
     return failure("AWS110", detail)
+
+
+class Refusal(NamedTuple):
+    """What a library's exception says that the service answered."""
+
+    status: int
+    error: Said
+    retry_after: str | None
+    region: str | None
+
+
+def refusal_of(exception: BaseException) -> Refusal | None:
+    """Return the answer behind a library's exception; None where no answer came.
+
+    The exception, or the one that it was raised from, keeps it as botocore does.
+    """
+    response = next(
+        (found for each in _causes(exception) if (found := getattr(each, "response", None))), None
+    )
+    if not isinstance(response, Mapping):
+        return None
+    error, meta = response.get("Error", {}), response.get("ResponseMetadata", {})
+    headers = meta.get("HTTPHeaders", {})
+    code = str(error.get("Code", ""))
+    # The answer to a HEAD has no document; its status stands in for the code there.
+    document = Said("", "") if code.isdecimal() else Said(code, str(error.get("Message", "")))
+    return Refusal(
+        int(meta.get("HTTPStatusCode", 0)),
+        document,
+        headers.get("retry-after"),
+        headers.get("x-amz-bucket-region") or error.get("Region"),
+    )
+
+
+def of_exception(what: str, exception: BaseException) -> ConnectorError:
+    """Return what an exception of a library means."""
+    causes = list(_causes(exception))
+    if (
+        own := next((each for each in causes if isinstance(each, ConnectorError)), None)
+    ) is not None:
+        return own
+    if (refusal := refusal_of(exception)) is not None:
+        return of_error(what, refusal.status, refusal.error, refusal.retry_after)
+    why = f"{what}: {str(exception).rstrip('.') or type(exception).__name__}."
+    if isinstance(exception, FileNotFoundError):
+        return failure("AWS104", why)
+    final = _is_of_certificate(exception)
+    return failure("AWS107", why, Failure.PERMANENT if final else Failure.TRANSIENT)
+
+
+def _is_of_certificate(exception: BaseException | None) -> bool:
+    # The library raises its own exceptions while it handles this one, not from it.
+    while exception is not None and not isinstance(exception, ssl.SSLCertVerificationError):
+        exception = exception.__cause__ or exception.__context__
+    return exception is not None
+
+
+def _causes(exception: BaseException) -> Iterator[BaseException]:
+    """Yield an exception and what it was raised from."""
+    each: BaseException | None = exception
+    while each is not None:
+        yield each
+        each = each.__cause__

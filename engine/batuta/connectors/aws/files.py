@@ -1,26 +1,33 @@
-"""A dataset's folder on S3: exclusive creation by `If-None-Match: *`, copies instead of renames."""
+"""A dataset's folder on S3, over s3fs: exclusive creation, copies instead of renames.
 
-import base64
-import hashlib
+Only the addresses that workers read and write through are signed here, by `wire`.
+"""
+
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeVar
-from xml.sax.saxutils import escape
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from batuta.connectors.aws import faults, upload
-from batuta.connectors.aws.wire import NAMESPACE, Bucket, copy_source
+from batuta.connectors.aws import client, faults
+from batuta.connectors.aws.wire import Bucket
 from batuta.model.address import Address
 from batuta.model.connector import Connection, FileInfo, SignedPut
-from batuta.model.diagnostic import Failure
+from batuta.model.diagnostic import ConnectorError, Failure
 from batuta.model.log import UnitRef
 from batuta.model.transfer import Input
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-THREADS = 8
+THREADS = 4
 DELETE_BATCH = 1000
+MIB = 1024**2
+SINGLE_PUT_BYTES = 4 * 1024 * MIB
+PART_BYTES = 16 * MIB
+PARTS_IN_MEMORY_BYTES = 64 * MIB
+COPY_PART_BYTES = 1024 * MIB
+MOST_PARTS = 10_000
 _T = TypeVar("_T")
 
 
@@ -31,7 +38,11 @@ def split(address: Address) -> tuple[str, str]:
 
 
 class S3Files:
-    """A prefix of a bucket; all paths are relative to it. Calls may come from several threads."""
+    """A prefix of a bucket; all paths are relative to it. Calls may come from several threads.
+
+    The library is loaded with the first request: a worker that only needs signed addresses
+    never loads it.
+    """
 
     moves = False
 
@@ -48,10 +59,17 @@ class S3Files:
         Raises:
             ConnectorError: AWS1xx.
         """
-        for each in self._bucket.objects(self._prefix + prefix):
-            path = each.key[len(self._prefix) :]
-            if path and not path.endswith("/"):
-                yield FileInfo(path, each.size_bytes, each.modified_ns)
+        bucket, under = self._bucket.name, self._prefix + prefix
+        # Asked of the bucket, with a prefix, it is one request a page and never another name.
+        found = self._ask(
+            f"Listing s3://{bucket}/{under}",
+            lambda system: system.find(bucket, prefix=under, detail=True),
+        )
+        start = len(bucket) + 1 + len(self._prefix)
+        for name in sorted(found):
+            if name[start:] and not name.endswith("/"):
+                row = found[name]
+                yield FileInfo(name[start:], row["size"], _ns(row.get("LastModified")))
 
     def exists(self) -> bool:
         """True where any object lies under the prefix.
@@ -59,18 +77,31 @@ class S3Files:
         Raises:
             ConnectorError: AWS1xx, the bucket itself not being there included.
         """
-        return bool(next(self._bucket.pages(self._prefix, limit=1)))
+        wanted = {"Bucket": self._bucket.name, "Prefix": self._prefix, "MaxKeys": 1}
+        answer = self._call(f"Listing {self._url('')}", "list_objects_v2", wanted)
+        return bool(answer.get("Contents"))
 
     def read(self, path: str, limit: int | None = None) -> bytes:
         """Return the first `limit` bytes (None: all). FileNotFoundError where it is not there."""
         if limit == 0:
             return b""
-        headers = {} if limit is None else {"Range": f"bytes=0-{limit - 1}"}
-        answer = self._bucket.ask("GET", self._prefix + path, headers=headers)
-        if answer.status == 416:
-            return b""  # an empty object has no first byte
-        self._missing(answer.status, answer.body, path)
-        return self._bucket.expect(answer, f"Reading {self._url(path)}", 200, 206).body
+        span = {} if limit is None else {"start": 0, "end": limit}
+
+        def work(system: Any) -> bytes:
+            try:
+                # More than one at a time would ask for the size first.
+                content: bytes = system.cat_file(self._name(path), max_concurrency=1, **span)
+            except OSError as error:
+                refusal = faults.refusal_of(error)
+                if refusal is not None and refusal.status == 416:
+                    return b""  # an empty object has no first byte
+                raise
+            return content
+
+        try:
+            return self._ask(f"Reading {self._url(path)}", work)
+        except ConnectorError as error:
+            raise self._missing(error, path) from None
 
     def open(self, path: str) -> "pa.NativeFile":
         """Return a seekable file. FileNotFoundError where it is not there."""
@@ -78,15 +109,14 @@ class S3Files:
 
         if self._open_input is None:
             return pa.BufferReader(self.read(path))
-        answer = self._bucket.ask("HEAD", self._prefix + path)
-        self._missing(answer.status, answer.body, path)
-        self._bucket.expect(answer, f"Asking for {self._url(path)}", 200)
+        if (found := self._found(path)) is None:
+            raise FileNotFoundError(self._url(path))
         return self._open_input(
             Input(
                 key=path,
                 url=self._bucket.sign("GET", self._prefix + path),
-                size_bytes=int(answer.headers.get("content-length", "0")),
-                validator=answer.headers.get("etag", ""),
+                size_bytes=found["size"],
+                validator=found["ETag"],
             )
         )
 
@@ -96,12 +126,15 @@ class S3Files:
         Raises:
             ConnectorError: AWS1xx. After AWS107 it is not known whether the object was made.
         """
-        answer = self._bucket.ask(
-            "PUT", self._prefix + path, headers={"If-None-Match": "*"}, body=content
-        )
-        if answer.status == 412:
-            raise FileExistsError(self._url(path))
-        self._bucket.expect(answer, f"Creating {self._url(path)}", 200, 201, 204)
+        try:
+            self._ask(
+                f"Creating {self._url(path)}",
+                lambda system: system.pipe_file(self._name(path), content, mode="create"),
+            )
+        except ConnectorError as error:
+            if error.diagnostics[0].code == "AWS109":
+                raise FileExistsError(self._url(path)) from None
+            raise
 
     def publish(self, staged: Sequence[tuple[str, str]]) -> None:
         """Send staged files to their final keys; those there with the same size are left alone.
@@ -113,22 +146,27 @@ class S3Files:
 
     def _publish_one(self, pair: tuple[str, str]) -> None:
         source, path = pair
-        what = f"Writing {self._url(path)}"
         wanted = os.path.getsize(source)
-        answer = self._bucket.ask("HEAD", self._prefix + path)
-        if answer.status == 200:
-            present = int(answer.headers.get("content-length", "-1"))
-            if present == wanted:
+        if (found := self._found(path)) is not None:
+            if found["size"] == wanted:
                 return
-            detail = f"{self._url(path)} has {present} bytes, not {wanted}."
+            detail = f"{self._url(path)} has {found['size']} bytes, not {wanted}."
             raise faults.failure("AWS119", detail, Failure.CONFLICT)
-        if answer.status != 404:
-            raise self._bucket.refused(answer, what)
-        upload.send(self._bucket, source, self._prefix + path, what)
+        part = max(PART_BYTES, -(-wanted // MOST_PARTS))
+        self._ask(
+            f"Writing {self._url(path)}",
+            lambda system: system.put_file(
+                source,
+                self._name(path),
+                chunksize=part,
+                max_concurrency=max(1, PARTS_IN_MEMORY_BYTES // part),
+                ContentType="application/octet-stream",  # else this machine's tables guess it
+            ),
+        )
 
     def upload_inputs(self, staged: Sequence[tuple[str, str]]) -> Sequence[SignedPut] | None:
         """Return signed PUTs, or None where a file is too long for one: then `publish` is the way."""
-        if any(os.path.getsize(source) > upload.SINGLE_PUT_BYTES for source, _ in staged):
+        if any(os.path.getsize(source) > SINGLE_PUT_BYTES for source, _ in staged):
             return None
         return [SignedPut(url=self._bucket.sign("PUT", self._prefix + path)) for _, path in staged]
 
@@ -142,21 +180,17 @@ class S3Files:
         self.delete([old for old, _ in pairs])
 
     def _copy_one(self, pair: tuple[str, str]) -> None:
-        old, new = (self._prefix + path for path in pair)
-        what = f"Copying {self._url(pair[0])} to {self._url(pair[1])}"
-        answer = self._bucket.ask("HEAD", old)
-        if answer.status == 404:
-            self._bucket.expect(self._bucket.ask("HEAD", new), what, 200)
-            return
-        self._bucket.expect(answer, what, 200)
-        size = int(answer.headers.get("content-length", "0"))
-        amz = {"x-amz-copy-source": copy_source(self._bucket.name, old)}
-        if (etag := answer.headers.get("etag")) is not None:
-            amz["x-amz-copy-source-if-match"] = etag
-        if size > upload.SINGLE_COPY_BYTES:
-            upload.copy_in_parts(self._bucket, (amz, size), new, what)
-        else:
-            self._bucket.expect(self._bucket.ask("PUT", new, amz=amz), what, 200)
+        old, new = pair
+        try:
+            self._ask(
+                f"Copying {self._url(old)} to {self._url(new)}",
+                lambda system: system.cp_file(
+                    self._name(old), self._name(new), block=COPY_PART_BYTES
+                ),
+            )
+        except ConnectorError as error:
+            if error.diagnostics[0].code != "AWS104" or self._found(new) is None:
+                raise
 
     def delete(self, paths: Sequence[str]) -> None:
         """Delete objects, a thousand a request; those that are gone already are done.
@@ -164,17 +198,14 @@ class S3Files:
         Raises:
             ConnectorError: AWS1xx, with the first object that the store would not delete.
         """
+        what = f"Deleting under {self.location}"
         for start in range(0, len(paths), DELETE_BATCH):
-            batch = paths[start : start + DELETE_BATCH]
-            keys = "".join(
-                f"<Object><Key>{escape(self._prefix + path)}</Key></Object>" for path in batch
-            )
-            body = f'<Delete xmlns="{NAMESPACE}"><Quiet>true</Quiet>{keys}</Delete>'.encode()
-            checksum = base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
-            answer = self._bucket.ask(
-                "POST", query=[("delete", "")], headers={"Content-MD5": checksum}, body=body
-            )
-            self._bucket.expect(answer, f"Deleting under {self.location}", 200)
+            objects = [{"Key": self._prefix + path} for path in paths[start : start + DELETE_BATCH]]
+            wanted = {"Bucket": self._bucket.name, "Delete": {"Objects": objects, "Quiet": True}}
+            answer = self._call(what, "delete_objects", wanted)
+            for left in answer.get("Errors", ()):
+                said = faults.Said(left.get("Code", ""), left.get("Message", ""))
+                raise faults.of_error(f"{what}: `{left.get('Key')}`", 200, said, None)
 
     def prepare(self) -> None:
         """Check that the bucket is there; a prefix needs no making.
@@ -201,11 +232,59 @@ class S3Files:
         ]
 
     def _url(self, path: str) -> str:
-        return f"s3://{self._bucket.name}/{self._prefix}{path}"
+        return f"s3://{self._name(path)}"
 
-    def _missing(self, status: int, body: bytes, path: str) -> None:
-        if status == 404 and faults.said(body).code != "NoSuchBucket":
-            raise FileNotFoundError(self._url(path))
+    def _name(self, path: str) -> str:
+        return f"{self._bucket.name}/{self._prefix}{path}"
+
+    def _found(self, path: str) -> Any:
+        """Return what the store says of an object; None where there is none of this very key."""
+        try:
+            found = self._ask(
+                f"Asking for {self._url(path)}", lambda system: system.info(self._name(path))
+            )
+        except ConnectorError as error:
+            if error.diagnostics[0].code == "AWS104":
+                return None
+            raise
+        return found if found["type"] == "file" else None
+
+    def _missing(self, error: ConnectorError, path: str) -> Exception:
+        absent = error.diagnostics[0].code == "AWS104"
+        return FileNotFoundError(self._url(path)) if absent else error
+
+    def _call(self, what: str, method: str, wanted: Mapping[str, object]) -> Any:
+        """Make one request of S3 itself.
+
+        For what the file system's own verbs are quiet about: its `exists` takes refusals for
+        absence, its `rm` says nothing of objects that the store would not delete.
+        """
+        return self._ask(what, lambda system: system.call_s3(method, **wanted))
+
+    def _ask(self, what: str, work: Callable[[Any], _T]) -> _T:
+        """Have the file system do something; only an answer from another region is followed.
+
+        Raises:
+            ConnectorError: AWS1xx.
+        """
+        for last in (False, True):
+            try:
+                return work(self._system())
+            except client.file_system_errors() as error:
+                refusal = faults.refusal_of(error)
+                if last or refusal is None or not self._bucket.goes_to(refusal.region):
+                    raise faults.of_exception(what, error) from error
+        raise AssertionError("unreachable: the second round returns or raises")
+
+    def _system(self) -> Any:
+        place = self._bucket
+        return client.file_system(
+            place.keys,
+            region=place.region,
+            origin=place.endpoint.origin,
+            by_path=place.endpoint.by_path,
+            pays=place.pays,
+        )
 
     def _each(self, action: Callable[[_T], None], things: Sequence[_T]) -> None:
         if len(things) == 1:
@@ -213,3 +292,8 @@ class S3Files:
             return
         with ThreadPoolExecutor(THREADS, thread_name_prefix="s3") as pool:
             list(pool.map(action, things))
+
+
+def _ns(modified: datetime | None) -> int:
+    """Return a time in ns since 1970; 0 where the store says none."""
+    return int(modified.timestamp() * 1000) * 1_000_000 if modified else 0

@@ -5,6 +5,8 @@ import os
 import socket
 import ssl
 from functools import cache
+from urllib.parse import urlsplit
+from urllib.request import getproxies_environment, proxy_bypass
 
 BLOCK_BYTES = 1024 * 1024
 
@@ -26,10 +28,16 @@ def _drop(one: socket.socket) -> None:
 
 
 class _Link(http.client.HTTPConnection):
+    place = ""
+
     def connect(self) -> None:
         super().connect()
         self.sock = _Plain(fileno=self.sock.detach())
         self.sock.settimeout(self.timeout)
+
+    def putrequest(self, method: str, url: str, *more: bool, **named: bool) -> None:
+        # A proxy reads from the first line where a plain request goes.
+        super().putrequest(method, self.place + url, *more, **named)
 
 
 @cache
@@ -40,9 +48,22 @@ def _tls() -> ssl.SSLContext:
 
 
 def connect(scheme: str, netloc: str, timeout_s: float) -> http.client.HTTPConnection:
-    """Return a connection that opens itself with the first request; certificates are checked."""
+    """Return a connection that opens itself with the first request; certificates are checked.
+
+    It goes through the proxy that the environment names for `scheme`, which in a worker is the
+    gateway.
+    """
+    stated = "" if proxy_bypass(netloc) else getproxies_environment().get(scheme, "")
+    proxy = urlsplit(stated)
+    first = netloc if proxy.hostname is None else proxy.netloc.rpartition("@")[2]
     if scheme == "https":
-        return http.client.HTTPSConnection(
-            netloc, timeout=timeout_s, context=_tls(), blocksize=BLOCK_BYTES
+        link = http.client.HTTPSConnection(
+            first, timeout=timeout_s, context=_tls(), blocksize=BLOCK_BYTES
         )
-    return _Link(netloc, timeout=timeout_s, blocksize=BLOCK_BYTES)
+        if proxy.hostname is not None:
+            link.set_tunnel(netloc)
+        return link
+    plain = _Link(first, timeout=timeout_s, blocksize=BLOCK_BYTES)
+    if proxy.hostname is not None:
+        plain.place = f"http://{netloc}"
+    return plain

@@ -1,7 +1,6 @@
 """The rows of a listing (ListObjectsV2), read with patterns: a page of a thousand in milliseconds."""
 
 import re
-from datetime import datetime
 from html import unescape
 from typing import NamedTuple
 from urllib.parse import unquote_plus
@@ -9,9 +8,7 @@ from urllib.parse import unquote_plus
 from batuta.connectors.aws import faults
 
 _ITEM = re.compile(r"<Contents>(.*?)</Contents>", re.DOTALL)
-_FIELD = re.compile(
-    r"<(Key|Size|ETag|StorageClass|LastModified|RestoreExpiryDate)>([^<]*)</", re.DOTALL
-)
+_FIELD = re.compile(r"<(Key|Size|ETag|StorageClass|RestoreExpiryDate)>([^<]*)</", re.DOTALL)
 _TOKEN = re.compile(r"<NextContinuationToken>([^<]*)</NextContinuationToken>")
 
 
@@ -21,17 +18,8 @@ class Object(NamedTuple):
     key: str
     size_bytes: int
     etag: str
-    modified: str
     storage_class: str
     archived: bool
-
-    @property
-    def modified_ns(self) -> int:
-        """When it was written, in ns since 1970; 0 where the store does not say."""
-        try:
-            return int(datetime.fromisoformat(self.modified).timestamp() * 1000) * 1_000_000
-        except ValueError:
-            return 0
 
 
 def parse_page(text: str) -> list[Object]:
@@ -51,7 +39,7 @@ def parse_page(text: str) -> list[Object]:
             raise faults.failure("AWS110", f"A row of a listing lacks {error}.") from error
         storage = fields.get("StorageClass", "STANDARD")
         archived = storage in {"GLACIER", "DEEP_ARCHIVE"} and "RestoreExpiryDate" not in fields
-        rows.append(Object(key, size, etag, fields.get("LastModified", ""), storage, archived))
+        rows.append(Object(key, size, etag, storage, archived))
     return rows
 
 

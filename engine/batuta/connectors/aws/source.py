@@ -28,6 +28,7 @@ from batuta.model.units import Found, files_state, known_inspections, partitions
 
 INSPECT_THREADS = 8
 SHOWN = 5
+LOG = "_log/"
 
 
 class _Row(NamedTuple):
@@ -63,6 +64,7 @@ class S3Source:
             raise faults.failure("AWS116", f"{address} holds files; `where` needs a platform.")
         bucket, base, rows = self._rows(spec)
         address = f"s3://{bucket.name}/{base}"
+        has_log = any(row.key.startswith(LOG) for row in rows)
         wanted = pattern_filter(spec.files)
         rows = [row for row in rows if wanted(row.key)]
         if not spec.opaque:
@@ -75,7 +77,7 @@ class S3Source:
         if spec.version not in {None, state.version, *(_version_id(row.version) for row in rows)}:
             detail = f"{address} is at version {state.version}, not {spec.version}."
             raise faults.failure("AWS115", detail, Failure.CHANGED)
-        return state
+        return replace(state, has_log=has_log)
 
     def partitions(
         self, spec: SourceSpec, state: SourceState, units: Sequence[Unit], target_bytes: int

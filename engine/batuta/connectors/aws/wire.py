@@ -1,4 +1,4 @@
-"""The requests of S3 that batuta makes, over the standard library's HTTP client.
+"""A bucket as a source asks for it, over the standard library's HTTP client: only reading.
 
 Every request is a signed address, so that the same signer serves this process and the workers
 that hold no keys. Nothing is retried here: one layer, the caller, owns retries. The one thing
@@ -12,14 +12,15 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import IO, NamedTuple
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from batuta.connectors.aws import faults
 from batuta.connectors.aws.client import keys_of, region_of
+from batuta.connectors.aws.hosts import DEFAULT_REGION, host_of
 from batuta.connectors.aws.link import connect
 from batuta.connectors.aws.listing import Object, next_token, parse_page
-from batuta.connectors.aws.sigv4 import Keys, Scope, encode, presign
+from batuta.connectors.aws.sigv4 import Keys, Scope, presign
 from batuta.model.connector import Connection
 from batuta.model.diagnostic import Failure
 
@@ -27,14 +28,6 @@ EXPIRES_S = 3600
 TIMEOUT_S = 60.0
 BLOCK_BYTES = 1024 * 1024
 ANSWER_LIMIT_BYTES = 64 * 1024 * 1024
-NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
-DEFAULT_REGION = "us-east-1"
-_SUFFIXES = (
-    ("cn-", "amazonaws.com.cn"),
-    ("eusc-", "amazonaws.eu"),
-    ("us-isob-", "sc2s.sgov.gov"),
-    ("us-iso-", "c2s.ic.gov"),
-)
 _HOST_NAME = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
 _REGION = re.compile(r"[a-z0-9-]{1,40}")
@@ -50,12 +43,14 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """How a bucket is reached."""
+    """How a bucket is reached. `origin` is the service's URL, without the bucket."""
 
     scheme: str
     host: str
     base: str
     custom: bool
+    origin: str
+    by_path: bool
 
 
 class _Kept:
@@ -82,8 +77,8 @@ class Bucket:
             raise faults.failure("AWS103", f"`{name}` is no name of a bucket.")
         self.name = name
         self._connection = connection
-        self._keys: Callable[[], Keys] = keys_of(connection)
-        self._pays = connection.options.get("requesterPays") is True
+        self.keys: Callable[[], Keys] = keys_of(connection)
+        self.pays = connection.options.get("requesterPays") is True
         self._local = threading.local()
         self._place(region_of(connection) or DEFAULT_REGION)
 
@@ -104,11 +99,11 @@ class Bucket:
         scope = Scope(
             self.endpoint.scheme, self.endpoint.host, self.region, datetime.now(UTC), EXPIRES_S
         )
-        pays = (("x-amz-request-payer", "requester"),) if self._pays else ()
+        pays = (("x-amz-request-payer", "requester"),) if self.pays else ()
         path = (
             f"{self.endpoint.base}/{key}" if key or not self.endpoint.base else self.endpoint.base
         )
-        return presign(scope, self._keys(), method, path, query=(*query, *pays), headers=headers)
+        return presign(scope, self.keys(), method, path, query=(*query, *pays), headers=headers)
 
     def ask(
         self,
@@ -117,15 +112,11 @@ class Bucket:
         *,
         query: Iterable[tuple[str, str]] = (),
         amz: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-        body: bytes | IO[bytes] = b"",
     ) -> Answer:
         """Send one request and return its answer, whatever its status.
 
         Args:
             amz: Headers whose names start with `x-amz-`; they are signed.
-            headers: Other headers.
-            body: A file has to be rewound by the caller and needs a Content-Length header.
 
         Raises:
             ConnectorError: AWS107 where no answer came.
@@ -133,24 +124,25 @@ class Bucket:
         signed = amz or {}
         for last in (False, True):
             url = self.sign(method, key, query, signed.items())
-            answer = self._send(method, url, {**signed, **(headers or {})}, body)
-            region = _other_region(answer)
-            if last or region is None or region == self.region or self.endpoint.custom:
+            answer = self._send(method, url, signed)
+            if last or not self.goes_to(_other_region(answer)):
                 return answer
-            self._place(region)
         raise AssertionError("unreachable: the second round returns")
 
-    def _send(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | IO[bytes]
-    ) -> Answer:
+    def goes_to(self, region: str | None) -> bool:
+        """Turn to the region that an answer named; False where it is none, or no news."""
+        if region is None or region == self.region or self.endpoint.custom:
+            return False
+        self._place(region)
+        return True
+
+    def _send(self, method: str, url: str, headers: Mapping[str, str]) -> Answer:
         parts = urlsplit(url)
         target = f"{parts.path or '/'}?{parts.query}"
-        # A request that must not be made twice never goes out on a connection that may be dead.
-        once = "If-None-Match" in headers or not isinstance(body, bytes)
-        for fresh in (once, True):
+        for fresh in (False, True):
             link, kept = self._link(parts.scheme, parts.netloc, fresh)
             try:
-                link.request(method, target, body=body, headers=dict(headers))
+                link.request(method, target, headers=dict(headers))
                 return self._read(link.getresponse())
             except (http.client.HTTPException, OSError) as error:
                 self._local.link = None
@@ -192,26 +184,18 @@ class Bucket:
         kind = Failure.PERMANENT if final else Failure.TRANSIENT
         return faults.failure("AWS107", f"{self.endpoint.host}: {why}.", kind)
 
-    def refused(self, answer: Answer, what: str) -> Exception:
-        """Return what an answer other than success means."""
-        retry_after = answer.headers.get("retry-after")
-        return faults.of_answer(what, answer.status, answer.body, retry_after)
-
     def expect(self, answer: Answer, what: str, *statuses: int) -> Answer:
-        """Return `answer` where it is one of `statuses` and holds no error.
-
-        CopyObject and CompleteMultipartUpload may report an error in an answer of status 200.
+        """Return `answer` where it is one of `statuses` and holds no error, whatever its status.
 
         Raises:
             ConnectorError: AWS1xx.
         """
         if answer.status not in statuses or faults.said(answer.body).code:
-            raise self.refused(answer, what)
+            retry_after = answer.headers.get("retry-after")
+            raise faults.of_answer(what, answer.status, answer.body, retry_after)
         return answer
 
-    def pages(
-        self, prefix: str, *, start_after: str = "", limit: int = 1000
-    ) -> Iterator[list[Object]]:
+    def pages(self, prefix: str) -> Iterator[list[Object]]:
         """Yield the objects under `prefix`, a page at a time, in the store's order.
 
         Raises:
@@ -220,11 +204,8 @@ class Bucket:
         token = ""
         while True:
             query = [("list-type", "2"), ("encoding-type", "url"), ("prefix", prefix)]
-            query.append(("max-keys", str(limit)))
             if token:
                 query.append(("continuation-token", token))
-            elif start_after:
-                query.append(("start-after", start_after))
             amz = {"x-amz-optional-object-attributes": "RestoreStatus"}
             answer = self.ask("GET", query=query, amz=amz)
             self.expect(answer, f"Listing s3://{self.name}/{prefix}", 200)
@@ -250,17 +231,17 @@ class Bucket:
 def _endpoint(connection: Connection, bucket: str, region: str) -> Endpoint:
     stated = connection.options.get("endpoint") or next(iter(connection.endpoints), None)
     custom = isinstance(stated, str)
-    suffix = next((end for start, end in _SUFFIXES if region.startswith(start)), "amazonaws.com")
-    text = stated if isinstance(stated, str) else f"https://s3.{region}.{suffix}"
+    text = stated if isinstance(stated, str) else f"https://{host_of('path', region)}"
     parts = urlsplit(text if "://" in text else f"https://{text}")
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username:
         raise faults.failure("AWS120", f"`endpoint` is `{text}`, which is no http or https URL.")
     wanted = connection.options.get("pathStyle")
     by_path = wanted if isinstance(wanted, bool) else custom or not _HOST_NAME.fullmatch(bucket)
     base = parts.path.rstrip("/")
-    if by_path:
-        return Endpoint(parts.scheme, parts.netloc, f"{base}/{bucket}", custom)
-    return Endpoint(parts.scheme, f"{bucket}.{parts.netloc}", base, custom)
+    origin = f"{parts.scheme}://{parts.netloc}{base}"
+    host = parts.netloc if by_path else f"{bucket}.{parts.netloc}"
+    path = f"{base}/{bucket}" if by_path else base
+    return Endpoint(parts.scheme, host, path, custom, origin, by_path)
 
 
 def _other_region(answer: Answer) -> str | None:
@@ -275,8 +256,3 @@ def _other_region(answer: Answer) -> str | None:
 
 def _was_idle(error: Exception) -> bool:
     return isinstance(error, http.client.RemoteDisconnected | ConnectionError)
-
-
-def copy_source(bucket: str, key: str) -> str:
-    """Return the value of x-amz-copy-source for an object."""
-    return f"/{bucket}/{encode(key, slashes=True)}"

@@ -126,13 +126,16 @@ def _form(
 ) -> pa.RecordBatch:
     rows = batch.rows
     kept = _kept(rows, stretch, row)
-    if kept is not None:
-        rows = rows.filter(pa.array(kept))
     constants = dict(stretch.segment.constants)
     columns = [_column(rows, node, stored.get(node.name), constants, stretch) for node in nodes]
     fields = [pa.field(n.name, n.type, n.nullable) for n in nodes]
+    count = rows.num_rows
+    if kept is not None:
+        # After the columns have their types: Arrow cannot filter views, which some writers store.
+        columns = [column.filter(pa.array(kept)) for column in columns]
+        count = int(kept.sum())
     if stretch.change is not None:
-        columns.append(constant(stretch.change, pa.string(), rows.num_rows))
+        columns.append(constant(stretch.change, pa.string(), count))
         fields.append(pa.field(CHANGE, pa.string(), nullable=False))
     return pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
 

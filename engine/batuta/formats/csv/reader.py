@@ -187,11 +187,13 @@ def _names(dialect: Dialect, first: bytes) -> list[str]:
 def _fields(dialect: Dialect, record: bytes) -> list[str]:
     try:
         record.decode()
-        read = pa_csv.ReadOptions(autogenerate_column_names=True, block_size=len(record) + 1)
+        read = pa_csv.ReadOptions(
+            autogenerate_column_names=True, block_size=len(record) + 1, use_threads=False
+        )
         parse = _parse_options(dialect, single=False)
-        count = pa_csv.open_csv(io.BytesIO(record), read, parse).schema
+        most = record.count((dialect.delimiter or ",").encode()) + 1
         convert = pa_csv.ConvertOptions(
-            column_types={name: pa.string() for name in count.names}, null_values=[]
+            column_types={f"f{i}": pa.string() for i in range(most)}, null_values=[]
         )
         table = pa_csv.read_csv(io.BytesIO(record), read, parse, convert)
     except UnicodeDecodeError as error:

@@ -15,7 +15,7 @@ from batuta.formats.parquet import faults
 from batuta.formats.parquet.encoding import encodings
 from batuta.model.format import Options
 
-_ROW_GROUP_BYTES = 32 * 1024 * 1024
+_ROW_GROUP_BYTES = 16 * 1024 * 1024
 _ROW_GROUP_ROWS = 1024 * 1024
 _DICTIONARY_BYTES = 65_536
 _LEVELS = {"zstd": (1, 22, 3), "gzip": (1, 9, 6), "brotli": (1, 11, 5)}

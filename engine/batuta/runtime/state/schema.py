@@ -40,7 +40,16 @@ CREATE TABLE accepted_heads (
 ) WITHOUT ROWID;
 """
 
-MIGRATIONS: dict[int, str] = {1: _VERSION_1}
+_VERSION_2 = """
+CREATE TABLE labels (
+    sha256 TEXT NOT NULL, source TEXT NOT NULL, label TEXT NOT NULL, PRIMARY KEY (sha256, source)
+) WITHOUT ROWID;
+CREATE TABLE spent_approvals (
+    text TEXT PRIMARY KEY, resource TEXT NOT NULL, at TEXT NOT NULL
+) WITHOUT ROWID;
+"""
+
+MIGRATIONS: dict[int, str] = {1: _VERSION_1, 2: _VERSION_2}
 
 
 def migrate(database: sqlite3.Connection, lineage: str) -> None:

@@ -28,6 +28,10 @@ _T = TypeVar("_T")
 Write = tuple[str, tuple[object, ...]]
 _GROUP = 512
 
+# Looked into here, by one thread: two that do it at once for the first time can crash the process.
+for _record in (ResourceRecord, RunRecord, StepRecord):
+    msgspec.json.Decoder(_record)
+
 
 class StateStore:
     """One state database. Reads may come from any thread; writes are queued and grouped."""

@@ -10,5 +10,6 @@ def highest_of(column: pa.Array | pa.ChunkedArray, before: str | None = None) ->
     if not highest.is_valid:
         return before
     if before is not None:
-        highest = pc.max_element_wise(highest, pa.scalar(before).cast(column.type))
+        earlier = pa.scalar(before).cast(column.type)
+        highest = earlier if pc.less(highest, earlier).as_py() else highest
     return str(highest.cast(pa.string()).as_py())

@@ -24,6 +24,7 @@ from batuta.runtime.mover import open_input
 from batuta.runtime.worker.convert import Progress, write_part
 from batuta.runtime.worker.cursor import highest_of
 from batuta.runtime.worker.rows import Shape, shaped
+from batuta.runtime.worker.views import filtered, taken, unviewed
 
 _DELETE = "delete"
 
@@ -39,7 +40,7 @@ class KeyIndex:
     @staticmethod
     def of(table: pa.Table, names: tuple[str, ...]) -> "KeyIndex":
         """Index the rows of `table` by `names`."""
-        values = tuple(pc.unique(table.column(name)) for name in names)
+        values = tuple(pc.unique(unviewed(table.column(name))) for name in names)
         empty = KeyIndex(names, values, np.empty(0, dtype=np.int64))
         return KeyIndex(names, values, np.unique(empty.encode(table)))
 
@@ -48,7 +49,7 @@ class KeyIndex:
         code = np.zeros(rows.num_rows, dtype=np.int64)
         known = np.ones(rows.num_rows, dtype=bool)
         for name, values in zip(self.names, self.values, strict=True):
-            found = pc.index_in(rows.column(name), value_set=values)
+            found = pc.index_in(unviewed(rows.column(name)), value_set=values)
             place = pc.fill_null(found, -1).to_numpy(zero_copy_only=False).astype(np.int64)
             known &= place >= 0
             code = code * (len(values) + 1) + np.maximum(place, 0)
@@ -77,6 +78,8 @@ def merge(
     changes = _changes(task, formats, reader, told, memory_bytes)
     newest = _newest(changes, task)
     cursor = highest_of(changes.column(task.cursor), task.since) if task.cursor else None
+    if task.change_column is not None and task.keeps_gone:
+        newest = filtered(newest, pc.not_equal(newest.column(task.change_column), _DELETE))
     index = KeyIndex.of(newest, task.key)
     kept: list[str] = []
     chunk = 0
@@ -94,7 +97,7 @@ def merge(
     upserts = newest
     if task.change_column is not None:
         alive = pc.not_equal(newest.column(task.change_column), _DELETE)
-        upserts = newest.filter(alive).drop_columns([task.change_column])
+        upserts = filtered(newest, alive).drop_columns([task.change_column])
     files: tuple[Part, ...] = ()
     if upserts.num_rows:
         files = (_write(task, "", iter(upserts.to_batches()), formats),)
@@ -142,17 +145,15 @@ def _changes(
 
 
 def _wanted(rows: pa.RecordBatch, task: MergeTask) -> pa.RecordBatch:
-    """Leave out rows before the cursor, and deletions where what is gone is kept."""
-    if task.change_column is not None and task.keeps_gone:
-        words = rows.column(rows.schema.get_field_index(task.change_column))
-        return rows.filter(pc.not_equal(words, _DELETE))
+    """Leave out rows before the cursor."""
     if task.cursor is None or task.since is None:
         return rows
     column = rows.column(rows.schema.get_field_index(task.cursor))
     bound = pa.scalar(task.since).cast(column.type)
     if task.lookback_s:
         bound = pc.subtract(bound, pa.scalar(task.lookback_s, pa.duration("s")))
-    return rows.filter(pc.fill_null(pc.greater_equal(column, bound.cast(column.type)), True))
+    bound = bound.cast(column.type, safe=False)  # a date goes back by whole days
+    return filtered(rows, pc.fill_null(pc.greater_equal(column, bound), True))
 
 
 def _newest(changes: pa.Table, task: MergeTask) -> pa.Table:
@@ -167,7 +168,7 @@ def _newest(changes: pa.Table, task: MergeTask) -> pa.Table:
         return changes
     by_key = np.argsort(code, kind="stable")
     last = np.append(code[by_key][1:] != code[by_key][:-1], True)
-    return changes.take(pa.array(np.sort(by_key[last])))
+    return taken(changes, pa.array(np.sort(by_key[last])))
 
 
 def _met(
@@ -204,7 +205,7 @@ def _left(
 ) -> Iterator[pa.RecordBatch]:
     schema = to_arrow(task.schema)
     for rows in _part_rows(task, path, formats, names):
-        left = rows.filter(pa.array(~index.hits(rows)))
+        left = filtered(rows, pa.array(~index.hits(rows)))
         yield from left.select(list(names)).cast(schema).to_batches()
 
 

@@ -131,6 +131,8 @@ class WorkerPool:
                     raise ConnectorError(
                         fault.diagnostic, kind=fault.kind, retry_after_s=fault.retry_after_s
                     )
+                if reply.crash is not None:
+                    raise _trouble(name, f"a fault of batuta stopped it ({reply.crash})")
                 told(reply)
                 if reply.end:
                     return True

@@ -11,11 +11,12 @@ import pyarrow.compute as pc
 from batuta.model.arrow import to_arrow
 from batuta.model.connector import PartitionReader
 from batuta.model.diagnostic import ConnectorError, Diagnostic, Failure
-from batuta.model.format import Format
+from batuta.model.format import Batch, Format
 from batuta.model.log import UnitRef
 from batuta.model.table import Column, TableSchema
-from batuta.model.transfer import Partition, Position, Segment
-from batuta.runtime.mover import open_input
+from batuta.model.transfer import Input, Partition, Position, Segment
+from batuta.runtime.mover_read import confirm, open_input
+from batuta.runtime.worker.views import filtered
 
 
 class ShapedBatch(NamedTuple):
@@ -68,14 +69,32 @@ def shaped(
         row = resume.row if resume else 0
         stored, columns = _stored(segment, shape)
         with open_input(segment.input) as file:
-            for batch in decoder.batches(
+            batches = decoder.batches(
                 file, start=start, end=segment.end, columns=columns, schema=stored,
                 options=dict(partition.options),
-            ):  # fmt: skip
+            )  # fmt: skip
+            for batch in _unmoved(batches, segment.input):
                 kept = _without(batch.rows, segment, segment.first_row + row)
                 row += batch.rows.num_rows
                 rows = _shape(kept, segment.constants, shape, target, dict(segment.renames))
                 yield ShapedBatch(rows, segment.unit, Position(index, batch.next, row))
+
+
+def _unmoved(batches: Iterator[Batch], source: Input) -> Iterator[Batch]:
+    """Pass on what was read of an input that is still the planned one.
+
+    What a decoder says of a file that changed under it is not what went wrong.
+    """
+    while True:
+        try:
+            batch = next(batches, None)
+        except ConnectorError:
+            confirm(source)
+            raise
+        confirm(source)
+        if batch is None:
+            return
+        yield batch
 
 
 def _stored(segment: Segment, shape: Shape) -> tuple[TableSchema, Sequence[str]]:
@@ -113,7 +132,7 @@ def _without(rows: pa.RecordBatch, segment: Segment, first: int) -> pa.RecordBat
         return rows
     keep = np.ones(rows.num_rows, dtype=bool)
     keep[here - first] = False
-    return rows.filter(pa.array(keep))
+    return filtered(rows, pa.array(keep))
 
 
 def _shape(

@@ -2,7 +2,7 @@
 
 import socket
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import msgspec
@@ -12,7 +12,14 @@ from batuta.model.diagnostic import Diagnostic, Failure
 from batuta.model.observed import SourceState, Unit
 from batuta.model.resource import SourceSpec
 from batuta.model.tier import Network
-from batuta.model.transfer import ChunkReceipt, ConvertTask, CopyTask, MergeTask, UploadTask
+from batuta.model.transfer import (
+    ChunkReceipt,
+    ConvertTask,
+    CopyTask,
+    MergeTask,
+    UniteTask,
+    UploadTask,
+)
 
 _LENGTH = struct.Struct("<I")
 
@@ -28,7 +35,7 @@ class Access:
     region: str | None
     endpoints: tuple[str, ...]
     options: dict[str, Json]
-    secrets: dict[str, str]
+    secrets: dict[str, str] = field(repr=False)
     root: str
 
 
@@ -69,14 +76,19 @@ class PartitionsRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskRequest:
-    """Run a task; `access` is for partitions that a connector reads itself."""
+    """Run a task; `access` is for partitions that a connector reads itself.
+
+    `accesses` holds the same for each source of a merge by key, in their order.
+    """
 
     convert: ConvertTask | None = None
     copy: CopyTask | None = None
     upload: UploadTask | None = None
     merge: MergeTask | None = None
+    unite: UniteTask | None = None
     access: Access | None = None
     inner: Access | None = None
+    accesses: tuple[tuple[Access | None, Access | None], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,3 +150,9 @@ def _exactly(channel: socket.socket, count: int) -> bytes | None:
             return None
         got += step
     return bytes(buffer)
+
+
+# The messages' types are looked into here, by one thread: done at first use, by two threads at
+# a time, it can crash the process (a half-made description of a type is seen by the other).
+for _message in (Reply, Request):
+    msgspec.msgpack.Decoder(_message)

@@ -1,0 +1,53 @@
+"""Kubernetes: a NetworkPolicy by which worker pods reach the gateway's pods and nothing else.
+
+Not even the cluster's DNS: the gateway looks names up, and a resolver is a way out.
+"""
+
+from batuta.core.egress.policy import Policy
+from batuta.core.egress.render.site import Site, listed, preface
+
+_CANNOT = (
+    "host names, and the name in a TLS greeting",
+    "ports of one host, methods and paths, bytes sent to one host",
+    "traffic of a pod with the node's own network, or to the node itself, on some plug-ins",
+    "anything at all where the cluster's network plug-in does not know NetworkPolicy",
+)
+
+
+def render(policy: Policy, site: Site) -> str:
+    """Return a NetworkPolicy as YAML, to apply in the namespace of the workers."""
+    return "\n".join(
+        [
+            *preface(policy, site, "a Kubernetes NetworkPolicy", _CANNOT),
+            *listed(policy),
+            "apiVersion: networking.k8s.io/v1",
+            "kind: NetworkPolicy",
+            "metadata:",
+            "  name: batuta-egress",
+            f"  namespace: {_quoted(site.namespace)}",
+            "  annotations:",
+            f"    batuta.dev/policy-digest: {_quoted(policy.digest)}",
+            "spec:",
+            "  podSelector:",
+            *_labels(site.workers, "    "),
+            "  policyTypes: [Egress]",
+            "  egress:",
+            "    - to:",
+            "        - podSelector:",
+            *_labels(site.gateway_pods, "            "),
+            "      ports:",
+            "        - protocol: TCP",
+            f"          port: {site.port}",
+            "",
+        ]
+    )
+
+
+def _labels(labels: tuple[tuple[str, str], ...], indent: str) -> list[str]:
+    lines = [f"{indent}  {_quoted(name)}: {_quoted(value)}" for name, value in labels]
+    return [f"{indent}matchLabels:", *lines]
+
+
+def _quoted(text: str) -> str:
+    # YAML reads a bare `yes` or `10` as something else than text.
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,93 @@
+"""nftables: workers reach the gateway's address and port, and nothing else, by either family.
+
+Addresses are all that a packet filter sees, so no name is translated: a name turned into the
+addresses of one moment closes a host that moved and opens its neighbours.
+"""
+
+import ipaddress
+
+from batuta.core.egress.policy import Policy
+from batuta.core.egress.render.site import Site, listed, preface
+
+TABLE = "batuta_egress"
+_CANNOT = (
+    "host names, and the name in a TLS greeting",
+    "ports of one host, methods and paths, bytes sent to one host",
+    "anything about processes of other users than the workers'",
+)
+
+
+def render(policy: Policy, site: Site) -> str:
+    """Return a table of its own for the host, to load with `nft -f`; loading it twice is safe.
+
+    Holds for the users in `site.uids`; what it stops is counted, logged and refused.
+    """
+    first, last = site.uids
+    four = [a for a in site.gateway if ipaddress.ip_address(a).version == 4]
+    six = [a for a in site.gateway if ipaddress.ip_address(a).version == 6]
+    return _text(
+        *preface(policy, site, "nftables rules for the host", _CANNOT),
+        *listed(policy),
+        # Made before it is removed, so that the first load does not fail on a missing table.
+        f"table inet {TABLE} {{ }}",
+        f"delete table inet {TABLE}",
+        f"table inet {TABLE} {{",
+        *_set("gateway4", "ipv4_addr", four, site.port),
+        *_set("gateway6", "ipv6_addr", six, site.port),
+        "  chain workers {",
+        "    ip daddr . tcp dport @gateway4 accept",
+        "    ip6 daddr . tcp dport @gateway6 accept",
+        '    limit rate 10/second burst 20 packets log prefix "batuta-egress "',
+        "    counter reject with icmpx type admin-prohibited",
+        "  }",
+        "  chain output {",
+        "    type filter hook output priority 0; policy accept;",
+        # A packet of the kernel's own has no user; a rule with `!=` would not hold for it either.
+        f"    meta skuid {first}-{last} jump workers",
+        "  }",
+        "}",
+    )
+
+
+def render_worker(port: int = 3128) -> str:
+    """Return the rules for a worker's own network namespace: loopback to one port, no more.
+
+    `port` is the gateway's listener; 0 leaves no way out at all.
+    """
+    opened = (
+        [
+            f'    oif "lo" meta l4proto tcp th dport {port} accept',
+            f'    oif "lo" meta l4proto tcp th sport {port} accept',
+        ]
+        if port
+        else []
+    )
+    return _text(
+        f"table inet {TABLE} {{",
+        "  chain output {",
+        "    type filter hook output priority 0; policy drop;",
+        *opened,
+        "    counter drop",
+        "  }",
+        "  chain input {",
+        "    type filter hook input priority 0; policy drop;",
+        *(line.replace("oif", "iif") for line in opened),
+        "    counter drop",
+        "  }",
+        "  chain forward {",
+        "    type filter hook forward priority 0; policy drop;",
+        "  }",
+        "}",
+    )
+
+
+def _set(name: str, kind: str, addresses: list[str], port: int) -> list[str]:
+    elements = ", ".join(f"{address} . {port}" for address in addresses)
+    lines = [f"  set {name} {{", f"    type {kind} . inet_service"]
+    if elements:
+        lines.append(f"    elements = {{ {elements} }}")
+    return [*lines, "  }"]
+
+
+def _text(*lines: str) -> str:
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,1 @@
+"""Labels of data: the lattice, and where data may flow."""

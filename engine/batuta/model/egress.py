@@ -1,0 +1,23 @@
+"""What a connector says about the network: which hosts an address needs, and why."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class HostNeed:
+    """One host that a transfer connects to.
+
+    `host` is exact, or a pattern `*.name` where the platform tells the name only at run time.
+    `why` ends a sentence that starts with the host: `serves the objects of the bucket x`.
+    `bulk` is True where bytes come from or go to it, False for hosts of an API alone. `shared`
+    is True where the same host serves every customer of the platform; `paths` are then the
+    decoded paths that are this transfer's own (each with all below it; empty: not known).
+    """
+
+    host: str
+    port: int = 443
+    scheme: str = "https"
+    why: str = ""
+    bulk: bool = True
+    shared: bool = False
+    paths: tuple[str, ...] = ()

@@ -1,0 +1,168 @@
+"""Reading the egress log: all of it, as it grows, and whether it is still what was written."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from batuta.model.diagnostic import Diagnostic, Location
+from batuta.runtime.egress.audit import EMPTY, LogHead, Row, digest_of, log_files, row_of
+
+POLL_S = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """What `verify` found: how many lines, the last one, lines torn by a crash, and findings."""
+
+    rows: int
+    head: LogHead
+    torn: int
+    findings: tuple[Diagnostic, ...]
+
+
+def verify(path: Path, *, head: LogHead | None = None) -> Verified:
+    """Follow the chain through every file of the log at `path`.
+
+    Args:
+        head: A head that was kept elsewhere; the log must hold it, or its end was cut off.
+
+    Returns:
+        No findings for a log that is whole, an empty or absent one too (unless `head` is given).
+    """
+    walk = _Walk(wanted=head)
+    for file in log_files(path):
+        content = file.read_bytes()
+        for number, line in enumerate(content.split(b"\n"), start=1):
+            if line:
+                walk.step(Location(file.name, number, 1), line)
+    walk.finish(path)
+    return Verified(rows=walk.rows, head=walk.head, torn=walk.torn, findings=tuple(walk.findings))
+
+
+class _Walk:
+    """The state of one pass over the lines."""
+
+    def __init__(self, wanted: LogHead | None) -> None:
+        self.head = EMPTY
+        self.rows = self.torn = 0
+        self.findings: list[Diagnostic] = []
+        self._wanted = wanted
+        self._met = wanted is None or wanted == EMPTY
+        self._broken: Location | None = None
+
+    def step(self, where: Location, line: bytes) -> None:
+        row = row_of(line)
+        if row is None:
+            self._unresolved()
+            self._broken = where
+            self.head = LogHead(self.head.n + 1, digest_of(line))
+            return
+        if row.previous != self.head.digest or row.n != self.head.n + 1:
+            self._changed(where, f"Line {row.n} does not follow line {self.head.n}.")
+        elif self._broken is not None:
+            if row.event == "torn":
+                self.torn += 1
+            else:
+                self._unresolved()
+        self._broken = None
+        self.rows += 1
+        self.head = LogHead(row.n, digest_of(line))
+        self._met = self._met or self.head == self._wanted
+
+    def finish(self, path: Path) -> None:
+        self._unresolved()
+        if not self._met:
+            assert self._wanted is not None
+            self.findings.append(
+                Diagnostic(
+                    code="EGR304",
+                    summary="The egress log was cut off",
+                    detail=f"Line {self._wanted.n}, which was recorded elsewhere as the last one, "
+                    f"is not in {path.name}; the log now ends with line {self.head.n}.",
+                    fix="Restore the file from a backup; what was tried after its end is not "
+                    "known.",
+                )
+            )
+
+    def _unresolved(self) -> None:
+        if self._broken is not None:
+            self._changed(self._broken, "This line is not one that batuta wrote.")
+            self._broken = None
+
+    def _changed(self, where: Location, detail: str) -> None:
+        self.findings.append(
+            Diagnostic(
+                code="EGR303",
+                summary="The egress log was changed",
+                detail=detail,
+                fix="Compare it with a backup: a line was edited, removed, added or moved here.",
+                locations=(where,),
+            )
+        )
+
+
+def rows(path: Path) -> Iterator[Row]:
+    """Yield every line of the log at `path`, oldest first; what is not a line is left out."""
+    for file in log_files(path):
+        with file.open("rb") as lines:
+            for line in lines:
+                if line.endswith(b"\n") and (row := row_of(line)) is not None:
+                    yield row
+
+
+def follow(
+    path: Path, *, stop: Callable[[], bool] = lambda: False, since: int = 0
+) -> Iterator[Row]:
+    """Yield the lines after number `since`, then new ones as they are written, through rotation.
+
+    Ends when `stop` answers True; it is asked five times a second.
+    """
+    seen = since
+    for row in rows(path):
+        if row.n > seen:
+            seen = row.n
+            yield row
+    while not stop():
+        grew = False
+        # A rotation renames the file that was being read, so all that is newer is looked for.
+        for row in _newer(path, seen):
+            seen, grew = row.n, True
+            yield row
+        if not grew:
+            time.sleep(POLL_S)
+
+
+def _newer(path: Path, seen: int) -> Iterator[Row]:
+    files = log_files(path)
+    while len(files) > 1 and _starts_at(files[1]) <= seen + 1:
+        del files[0]
+    for file in files:
+        with file.open("rb") as lines:
+            lines.seek(_offset_of(file, seen))
+            for line in lines:
+                if line.endswith(b"\n") and (row := row_of(line)) is not None and row.n > seen:
+                    yield row
+
+
+def _starts_at(file: Path) -> int:
+    with file.open("rb") as lines:
+        row = row_of(lines.readline())
+    return row.n if row else 1 << 62
+
+
+def _offset_of(file: Path, seen: int) -> int:
+    """Return where in `file` a line not newer than `seen` starts, found by halving."""
+    low, high = 0, file.stat().st_size
+    with file.open("rb") as lines:
+        while high - low > 4096:
+            middle = (low + high) // 2
+            lines.seek(middle)
+            lines.readline()
+            start = lines.tell()
+            row = row_of(lines.readline())
+            if row is not None and row.n <= seen and start < high:
+                low = start
+            else:
+                high = middle
+    return low

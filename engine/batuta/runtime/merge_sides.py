@@ -1,0 +1,207 @@
+"""The two sides of `batuta data merge`: its document, and what may be done where they conflict."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from batuta.core.labels.flows import Choice, Input, Place, Way, conflict
+from batuta.core.labels.lattice import Label as Point
+from batuta.core.labels.lattice import of_record
+from batuta.core.selection import source_text
+from batuta.core.tiers import platform_label, united
+from batuta.manifest.document import Value
+from batuta.manifest.shorthand import command_document, literal
+from batuta.model.address import parse_address
+from batuta.model.diagnostic import BatutaError, Diagnostic
+from batuta.model.log import Facts, Label, LogEntry, Snapshot
+from batuta.model.observed import SourceState, states_of
+from batuta.model.resource import Dataset, SourcePart, SourceSpec
+from batuta.model.resource import MergeConflict as Holds
+from batuta.model.tier import Network, Tier
+from batuta.runtime.datasets import Datasets
+from batuta.runtime.observe import Observer
+
+_TEXTS = {
+    Choice.DECLASSIFY: "Downgrade {names} to {to}: declassify it (needs your reason, is recorded)",
+    Choice.RESOURCE: "Re-source {names} from an origin of {to} or better",
+    Choice.ENDORSE: "Endorse {names} as {to} after your review (needs your reason, is recorded)",
+    Choice.QUIT: "Quit",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """One side: what it is called, its tier and origin as the question words them, its label."""
+
+    name: str
+    tier: str
+    origin: str
+    label: Label
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MergeConflict:
+    """Why two sides may not be merged, and the ways out by the letter that chooses them."""
+
+    target: Side
+    source: Side
+    why: str
+    ways: tuple[Way, ...]
+
+    @property
+    def options(self) -> tuple[tuple[str, str], ...]:
+        """The letters with their sentences, in the order of the question."""
+        return tuple(
+            (way.choice.value, _TEXTS[way.choice].format(names=", ".join(way.inputs), to=way.to))
+            for way in self.ways
+        )
+
+    def way(self, letter: str) -> Way | None:
+        """Return the way that a letter chooses, None where it chooses none."""
+        return next((way for way in self.ways if way.choice.value == letter.upper()), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MergeWish:
+    """What `data merge` was asked for. `tier` is None where the target's own is to stay."""
+
+    target: str
+    source: str
+    on: tuple[str, ...] = ()
+    conflict: str | None = None
+    tier: str | None = None
+
+
+def merge_documents(datasets: Datasets, wish: MergeWish) -> tuple[dict[str, Value], ...]:
+    """Return the documents to try, in order: as it was merged before, and as it is now.
+
+    The first one is there only where the target's last commit was this very merge; where
+    nothing has changed since, it plans nothing, and so the command may be typed twice.
+
+    Raises:
+        BatutaError: DAT101, the target has no log; DAT102, a manifest says what it is made from.
+    """
+    place = datasets.committed(wish.target)
+    name = place.resource.partition("/")[2]
+    if name in datasets.wanted or _declared(datasets, str(place.destination)):
+        raise BatutaError(_in_manifest(wish))
+    snapshot = place.dataset.snapshot()
+    assert snapshot is not None
+    now = _document(wish, snapshot, str(snapshot.head.version))
+    before = _version_before(snapshot, place.dataset.entries(), _text(wish))
+    return (now,) if before is None else (_document(wish, snapshot, before), now)
+
+
+def _declared(datasets: Datasets, destination: str) -> bool:
+    wanted = destination.rstrip("/")
+    return any(str(d.destination).rstrip("/") == wanted for d in datasets.wanted.values())
+
+
+def _in_manifest(wish: MergeWish) -> Diagnostic:
+    return Diagnostic(
+        code="DAT102",
+        summary="The target of a merge stands in a manifest",
+        detail=f"A manifest says what `{wish.target}` is made from; the next apply would undo the"
+        " merge.",
+        fix="Write the merge into its document, or merge into a copy of it:\n"
+        f"  source: {{merge: [WHAT IT READS NOW, {wish.source}]}}",
+    )
+
+
+def _version_before(snapshot: Snapshot, entries: Sequence[LogEntry], source: str) -> str | None:
+    if snapshot.entry.facts.source != source:
+        return None
+    written = [entry.version for entry in entries if entry.added or entry.removed]
+    return str(written[-1] - 1) if written and written[-1] else None
+
+
+def _text(wish: MergeWish) -> str:
+    """The source of the merge as a log spells it."""
+    parts = tuple(SourcePart(address=parse_address(t)) for t in (wish.target, wish.source))
+    chosen = Holds(wish.conflict or "Fail")
+    return source_text(SourceSpec(merge=parts, on=wish.on, conflict=chosen))
+
+
+def _document(wish: MergeWish, snapshot: Snapshot, version: str) -> dict[str, Value]:
+    facts = snapshot.entry.facts
+    source: dict[str, Value] = {
+        "merge": [
+            {"address": literal(wish.target), "version": version},
+            {"address": literal(wish.source)},
+        ]
+    }
+    if wish.on:
+        source["on"] = [literal(name) for name in wish.on]
+        source["conflict"] = wish.conflict or "Fail"
+    spec: dict[str, Value] = {"source": source, **_kept(facts)}
+    if (tier := wish.tier or (None if facts.tier_derived else facts.tier)) is not None:
+        spec["tier"] = tier
+    return command_document("", wish.target, format=facts.format, spec=spec)
+
+
+def _kept(facts: Facts) -> dict[str, Value]:
+    """What the merge leaves as the target has it."""
+    kept: dict[str, Value] = {}
+    if facts.settings:
+        kept["formatOptions"] = {facts.format: {name: _value(t) for name, t in facts.settings}}
+    if facts.protect:
+        kept["protect"] = True
+    if facts.residency:
+        kept["residency"] = list(facts.residency)
+    return kept
+
+
+def _value(text: str) -> Value:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, int) else text
+
+
+def find_conflict(dataset: Dataset, observer: Observer, target: Facts) -> MergeConflict | None:
+    """Return why the two sources of a merge may not come together at the target; None: they may."""
+    states = states_of(observer.source(dataset, {}))
+    sides = [
+        _side(part, state, observer)
+        for part, state in zip(dataset.source.merge, states, strict=True)
+    ]
+    tier = Tier(target.tier)
+    inputs = [Input(name=side.name, label=of_record(side.label)) for side in sides]
+    found = conflict(Place(tier=tier), inputs)
+    if found is None:
+        return None
+    into, new = sides
+    return MergeConflict(
+        target=Side(name=into.name, tier=tier, origin="", label=into.label), source=new,
+        why=_why(into, new, found.label), ways=tuple(_reachable(found.ways, states, inputs)),
+    )  # fmt: skip
+
+
+def _reachable(
+    ways: Sequence[Way], states: Sequence[SourceState], inputs: Sequence[Input]
+) -> list[Way]:
+    """Leave out decisions about data without a log: there is nowhere to record them."""
+    logged = {i.name for i, s in zip(inputs, states, strict=True) if s.label is not None}
+    decisions = {Choice.DECLASSIFY, Choice.ENDORSE}
+    return [way for way in ways if way.choice not in decisions or set(way.inputs) <= logged]
+
+
+def _why(into: Side, new: Side, label: Point) -> str:
+    if label.integrity.rank > of_record(into.label).integrity.rank:
+        return "Merging public data into sovereign data violates data sovereignty policy."
+    return f"{new.name} is more confidential than the place of {into.name} is sovereign."
+
+
+def _side(part: SourcePart, state: SourceState, observer: Observer) -> Side:
+    address = part.address
+    assert address is not None
+    platform = observer.connections.platform_of(address, part.platform)
+    label = state.label
+    origin = "" if platform.network is Network.LOCAL else str(address)
+    if label is None and platform.network is not Network.LOCAL:
+        label = platform_label(platform.network, platform.type)
+    if label is None:
+        stated = part.origin_tier or Tier.STANDARD
+        label = Label(confidentiality=stated, integrity=stated)
+    return Side(name=str(address), tier=label.integrity, origin=origin, label=united((label,)))

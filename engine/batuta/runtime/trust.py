@@ -1,0 +1,128 @@
+"""The trust file: public keys with the times in which they may have signed.
+
+It holds no secret and is meant to be copied to whoever verifies. A key that was rotated out
+stays in it, with the time at which it ended, so that what it signed before goes on to hold.
+"""
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from batuta.model.canonical import canonical_bytes
+from batuta.model.diagnostic import BatutaError, Diagnostic
+from batuta.runtime.private_file import Unfit, read_guarded
+
+TRUST_FORMAT = 1
+_ID_DIGITS = 32
+_KEY_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustedKey:
+    """One public key. Times are RFC 3339 UTC; `valid_until` is None while it is in use."""
+
+    id: str
+    public: str
+    valid_from: str
+    valid_until: str | None = None
+    note: str = ""
+
+    def was_valid(self, at: str) -> bool:
+        """True where the key may have signed at `at`, a time as batuta writes it."""
+        return self.valid_from <= at and (self.valid_until is None or at <= self.valid_until)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trust:
+    """All keys that are trusted, oldest first; none at all where nobody made one."""
+
+    format_version: int = TRUST_FORMAT
+    keys: tuple[TrustedKey, ...] = ()
+
+    def key(self, name: str) -> TrustedKey | None:
+        """Return the key of an id, None where it is not trusted."""
+        return next((key for key in self.keys if key.id == name), None)
+
+    @property
+    def since(self) -> str | None:
+        """When the first key became valid: from then on entries should be signed."""
+        return min((key.valid_from for key in self.keys), default=None)
+
+    def check(self, name: str, signed: bytes, signature: bytes) -> bool:
+        """True where the trusted key `name` made the signature."""
+        from cryptography.exceptions import InvalidSignature
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+        key = self.key(name)
+        if key is None:
+            return False
+        try:
+            public = Ed25519PublicKey.from_public_bytes(base64.b64decode(key.public))
+            public.verify(signature, signed)
+        except (InvalidSignature, ValueError):
+            return False
+        return True
+
+
+def key_id(public: bytes) -> str:
+    """Return the name of a public key: the first 32 hex digits of its SHA-256."""
+    return hashlib.sha256(public).hexdigest()[:_ID_DIGITS]
+
+
+def trust_bytes(trust: Trust) -> bytes:
+    """Return the text of a trust file."""
+    return canonical_bytes(msgspec.to_builtins(trust)) + b"\n"
+
+
+def read_trust(path: Path) -> Trust:
+    """Return the trust file at `path`.
+
+    Raises:
+        BatutaError: KEY103, it cannot be read, others can write it, or it is no trust file.
+    """
+    try:
+        trust = msgspec.json.decode(read_guarded(path), type=Trust)
+    except Unfit as error:
+        raise _unusable(path, str(error)) from error
+    except OSError as error:
+        raise _unusable(path, (error.strerror or "it cannot be read").lower()) from error
+    except msgspec.MsgspecError as error:
+        raise _unusable(path, "it does not parse") from error
+    for key in trust.keys:
+        _check_key(path, key)
+    return trust
+
+
+def no_key() -> BatutaError:
+    """Return the refusal of what needs a key where there is none."""
+    return BatutaError(
+        Diagnostic(
+            code="KEY105",
+            summary="There is no signing key",
+            detail="What has to be signed needs a key, and this workspace has none.",
+            fix="Make one: batuta keys generate",
+        )
+    )
+
+
+def _check_key(path: Path, key: TrustedKey) -> None:
+    try:
+        public = base64.b64decode(key.public, validate=True)
+    except ValueError as error:
+        raise _unusable(path, f"the key {key.id} does not parse") from error
+    if len(public) != _KEY_BYTES or key_id(public) != key.id:
+        raise _unusable(path, f"the key {key.id} is not the one that its id names")
+
+
+def _unusable(path: Path, why: str) -> BatutaError:
+    return BatutaError(
+        Diagnostic(
+            code="KEY103",
+            summary="The trust file cannot be used",
+            detail=f"{path.name}: {why}.",
+            fix="Bring it back from a copy; only its owner may write it (chmod 644).",
+        )
+    )

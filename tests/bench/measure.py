@@ -1,0 +1,181 @@
+"""Runs programs in turns and compares them: wall, processor time, peak memory, ratios.
+
+Two shared cores give no seconds worth keeping. So the programs of a comparison take turns round
+by round, each round gives a ratio for each pair, and the figure is the median of the rounds.
+"""
+
+import math
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import psutil
+
+MIB = 1 << 20
+SAMPLE_S = 0.03
+TIMES = "\N{MULTIPLICATION SIGN}"
+Field = Literal["wall_s", "cpu_s", "peak_mib"]
+
+
+class ProgramFailedError(Exception):
+    """A program of a comparison ended with an exit code that was not expected."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One run of one program. `peak_mib` is the resident memory of its whole process tree."""
+
+    wall_s: float
+    cpu_s: float
+    peak_mib: float = 0.0
+    output: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One line of the report. `reached` and `bar` are in the same unit; None: no bar of its own."""
+
+    section: str
+    work: str
+    figure: str
+    reached: float
+    bar: float | None = None
+    unit: str = TIMES
+    note: str = ""
+
+    @property
+    def missed(self) -> bool:
+        """True where the figure, as it is printed, is above its bar."""
+        return self.bar is not None and round(self.reached, 2) > self.bar
+
+
+def batuta(*arguments: str | Path) -> list[str]:
+    """Return the command line of this environment's `batuta`."""
+    return [str(Path(sys.executable).parent / "batuta"), *map(str, arguments)]
+
+
+def python(code: str, *arguments: str | Path) -> list[str]:
+    """Return the command line of a Python program given as text."""
+    return [sys.executable, "-c", code, *map(str, arguments)]
+
+
+def run(
+    command: Sequence[str | Path],
+    *,
+    cwd: Path,
+    env: Mapping[str, str] | None = None,
+    codes: Sequence[int] = (0,),
+    memory: bool = True,
+) -> Sample:
+    """Run a program to its end; processor time includes the children that it waited for.
+
+    Args:
+        cwd: Also its home, so that no configuration of the user's takes part.
+        codes: Exit codes that count as success.
+        memory: Watch the memory of its processes. The watcher takes time of its own, about a
+            hundredth of a core.
+    """
+    place = {
+        "PATH": f"{Path(sys.executable).parent}:{os.defpath}",
+        "HOME": str(cwd),
+        "XDG_STATE_HOME": str(cwd / ".state"),
+        "LC_ALL": "C.UTF-8",
+        **(env or {}),
+    }
+    with tempfile.TemporaryFile() as out:
+        start = time.perf_counter()
+        process = subprocess.Popen(
+            [str(word) for word in command], cwd=cwd, env=place, stdout=out, stderr=out,
+            stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        watcher = _Watcher(process.pid) if memory else None
+        _, status, used = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+        peak = max(watcher.stop() if watcher else 0, used.ru_maxrss * 1024)
+        out.seek(0)
+        text = out.read().decode("utf-8", "replace")
+    if process.returncode not in codes:
+        shown = " ".join(map(str, command))[:300]
+        raise ProgramFailedError(f"exit code {process.returncode} of `{shown}`:\n{text[-2000:]}")
+    return Sample(
+        wall_s=wall, cpu_s=used.ru_utime + used.ru_stime, peak_mib=peak / MIB, output=text
+    )
+
+
+class _Watcher(threading.Thread):
+    """Adds up the resident memory of a process and its descendants, many times a second."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self._pid = pid
+        self._peak = 0
+        self._over = threading.Event()
+        self.start()
+
+    def run(self) -> None:
+        try:
+            root = psutil.Process(self._pid)
+        except psutil.Error:
+            return
+        while not self._over.wait(SAMPLE_S):
+            total = 0
+            try:
+                for process in (root, *root.children(recursive=True)):
+                    total += process.memory_info().rss
+            except psutil.Error:
+                continue
+            self._peak = max(self._peak, total)
+
+    def stop(self) -> int:
+        self._over.set()
+        self.join()
+        return self._peak
+
+
+@dataclass(frozen=True, slots=True)
+class Rounds:
+    """What several programs took, round by round, in turns."""
+
+    samples: Mapping[str, Sequence[Sample]]
+
+    def ratio(self, ours: str, peer: str, field: Field = "wall_s") -> float:
+        """Return the median over the rounds of ours to the peer's."""
+        pairs = zip(self.samples[ours], self.samples[peer], strict=True)
+        return statistics.median(_value(a, field) / max(_value(b, field), 1e-9) for a, b in pairs)
+
+    def middle(self, name: str, field: Field = "wall_s") -> float:
+        """Return the median over the rounds of one program."""
+        return statistics.median(_value(sample, field) for sample in self.samples[name])
+
+    def peak_mib(self, name: str) -> float:
+        """Return the most memory that one program took in any round."""
+        return max(sample.peak_mib for sample in self.samples[name])
+
+
+def _value(sample: Sample, field: Field) -> float:
+    return {"wall_s": sample.wall_s, "cpu_s": sample.cpu_s, "peak_mib": sample.peak_mib}[field]
+
+
+def take_turns(programs: Mapping[str, Callable[[], Sample]], rounds: int) -> Rounds:
+    """Run each program once per round, beginning with another one each time."""
+    samples: dict[str, list[Sample]] = {name: [] for name in programs}
+    names = list(programs)
+    for number in range(rounds):
+        first = number % len(names)
+        for name in names[first:] + names[:first]:
+            samples[name].append(programs[name]())
+    return Rounds(samples)
+
+
+def exponent(small: float, large: float, growth: float) -> float:
+    """Return e where `large` is `small` times `growth` to the power of e."""
+    return math.log(large / small, growth)
