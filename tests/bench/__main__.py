@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
         print(report.table(rows), flush=True)
         found += rows
     if not (chosen.only or chosen.quick):
-        PAGE.write_text(report.page(found), encoding="utf-8")
+        PAGE.write_text(report.page(found, report.about()), encoding="utf-8")
         print(f"wrote {PAGE.relative_to(ROOT)}", file=sys.stderr)
     return 0
 

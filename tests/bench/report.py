@@ -32,12 +32,12 @@ them writes this page.
 LIBRARIES = ("batuta", "pyarrow", "duckdb", "polars", "PyYAML", "click")
 
 
-def page(rows: Iterable[Row]) -> str:
-    """Return the whole page."""
+def page(rows: Iterable[Row], machine: str) -> str:
+    """Return the whole page. `machine` is what `about` says."""
     found = list(rows)
     missed = sum(row.missed for row in found)
     barred = sum(row.bar is not None for row in found)
-    parts = [INTRO, f"{barred - missed} of {barred} bars are reached.\n", _machine()]
+    parts = [INTRO, f"{barred - missed} of {barred} bars are reached.\n", machine]
     for section, group in groupby(found, key=lambda row: row.section):
         mine = list(group)
         parts.append(f"## {section}\n\n{table(mine)}")
@@ -67,7 +67,8 @@ def _why(rows: Sequence[Row]) -> str:
     return "Missed:\n\n" + "\n".join(lines) + "\n" if lines else ""
 
 
-def _machine() -> str:
+def about() -> str:
+    """Return what the figures were taken on, without the names of hosts and folders."""
     memory_gib = psutil.virtual_memory().total / (1 << 30)
     versions = [f"{name} {version(name)}" for name in LIBRARIES]
     versions += [

@@ -48,7 +48,7 @@ def _help_when_alone() -> int:
 
 
 _TOP = (
-    "init", "validate", "fmt", "render", "plan", "apply", "drift", "runs", "audit",
+    "init", "validate", "fmt", "render", "plan", "apply", "drift", "runs", "audit", "doctor",
     "release", "destroy", "import", "explain", "schema",
 )  # fmt: skip
 

@@ -20,7 +20,7 @@ from batuta.runtime.sandbox.request import HelperRequest
 GATEWAY_PORT = 3128
 
 _HELPER = (
-    "import sys; sys.path.insert(0, sys.argv.pop(1)); sys.dont_write_bytecode = True; "
+    "import sys; sys.path.append(sys.argv.pop(1)); sys.dont_write_bytecode = True; "
     "from batuta.runtime.sandbox.launcher import main; main()"
 )
 _SETUP_WAIT_S = 30.0

@@ -17,8 +17,10 @@ from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
+from batuta.model.diagnostic import BatutaError
 from batuta.runtime.sandbox import kernel, landlock, request
 from batuta.runtime.sandbox.confinement import (
+    GATEWAY_PORT,
     LAYERS_OF,
     REQUIRED_OF,
     Confinement,
@@ -134,6 +136,10 @@ def try_level(level: Level) -> Finding:
                 given=False, step=failed.step, errno=failed.errno, reason=failed.text,
                 lost=MappingProxyType(lost),
             )  # fmt: skip
+        except BatutaError as error:
+            breach = error.diagnostics[0].detail
+        except OSError as error:
+            breach = f"the supervisor's own part failed: {error.strerror}"
         if breach is not None:
             return Finding(given=False, step="probe", reason=breach, layers=layers)
         return Finding(given=True, layers=layers, lost=MappingProxyType(lost))
@@ -157,14 +163,16 @@ def _breach(level: Level, layers: frozenset[str]) -> str | None:
         for name in ("secret", "source"):
             (folder / name).write_text(name)
         (folder / "staging").mkdir()
-        outer = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-        host, port = outer.getsockname()
-        way = None if level is Level.SEALED else GatewayHandle(dial=dial_to((host, port)))
+        way, outer = None, None
+        if level is not Level.SEALED:
+            outer = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+            host, port = outer.getsockname()
+            way = GatewayHandle(dial=dial_to((host, port)))
         paths = [str(folder / name) for name in ("secret", "source", "staging")]
         confinement = Confinement(
             level=level, read_paths=(paths[1],), write_paths=(paths[2],), gateway=way, layers=layers
         )
-        asked = json.dumps([way.port if way else port, *paths])
+        asked = json.dumps([GATEWAY_PORT, *paths])
         answer, listener_got = stack.enter_context(_ran(confinement, asked, outer))
     if answer is None:
         return "the worker ended without an answer"
@@ -181,7 +189,7 @@ def _breach(level: Level, layers: frozenset[str]) -> str | None:
 
 @contextlib.contextmanager
 def _ran(
-    confinement: Confinement, asked: str, outer: socket.socket
+    confinement: Confinement, asked: str, outer: socket.socket | None
 ) -> Iterator[tuple[dict[str, bool] | None, bool]]:
     ours, theirs = socket.socketpair()
     with ours:
@@ -193,7 +201,7 @@ def _ran(
             gateway = worker.listener or outer
             body = _body(ours)
             # The backlog holds the connection although nobody has accepted it yet.
-            arrived = bool(select.select([gateway], [], [], 0)[0])
+            arrived = gateway is not None and bool(select.select([gateway], [], [], 0)[0])
             yield (json.loads(body) if body else None), arrived
         finally:
             worker.kill()

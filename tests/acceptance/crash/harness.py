@@ -1,0 +1,262 @@
+"""Prepares workspaces, hands cases to launchers, and judges what they answer."""
+
+import itertools
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tests.acceptance.crash.points import AFTER, BEFORE, DRIVER, WORKER, Kill, Point, Spec
+
+ROOT = Path(__file__).resolve().parents[3]
+LAUNCHERS = 2
+FILES = 3
+ROWS = 65_536 + 464
+"""A row group of this many rows is two batches; the first one is already a whole chunk."""
+
+NEXT = (["plan"], ["state", "list"], ["apply", "--yes"], ["runs"])
+
+
+Result = tuple[Kill, Mapping[str, Any], bool]
+"""Where it was to die, what was found afterwards, and whether it was hit there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """What is synced to where. `replaces` says that another snapshot was there before.
+
+    `files` is the number of files that are copied byte for byte; 0: rows are converted.
+    """
+
+    name: str
+    destination: str
+    platform: str = ""
+    replaces: bool = False
+    files: int = 0
+
+    @property
+    def chunks(self) -> int:
+        """How many chunks have to be read; a file that stays as it was is not read again."""
+        return 1 if self.files else 2 * (FILES - self.replaces)
+
+
+def write_source(folder: Path, edition: int) -> None:
+    """Write a table of three files; in a later edition the first one is as it was."""
+    folder.mkdir()
+    for number in range(FILES):
+        start = (number + (1000 * edition if number else 0)) * ROWS
+        ids = pa.array(range(start, start + ROWS), pa.int64())
+        table = pa.table({"id": ids, "even": pa.array([i % 2 == 0 for i in range(ROWS)])})
+        pq.write_table(table, folder / f"day-{number}.parquet", use_dictionary=False)
+
+
+def write_files(folder: Path, edition: int, count: int) -> None:
+    """Write some files; in a later edition the first is as it was, the others keep their sizes."""
+    folder.mkdir()
+    for number in range(count):
+        content = f"{edition if number else 0:03} {number:03}".encode() * 100
+        (folder / f"{number:03}.bin").write_bytes(content)
+
+
+def workspace(folder: Path, sources: Sequence[Path], scenario: Scenario) -> None:
+    """Make a workspace whose source is the first of `sources`; the second one waits beside it."""
+    folder.mkdir()
+    for name, source in zip(("data", "data-next"), sources, strict=False):
+        (folder / name).mkdir()
+        for file in source.iterdir():
+            os.link(file, folder / name / file.name)
+    destination = scenario.destination.replace("CASE", folder.name)
+    output = "files" if scenario.files else "ald"
+    (folder / "batuta.yaml").write_text(
+        "apiVersion: batuta.dev/v1\nkind: Workspace\nmetadata: {name: crash}\n"
+        'spec: {manifests: ["batuta.yaml"]}\n'
+        f"{scenario.platform}---\napiVersion: batuta.dev/v1\nkind: Dataset\n"
+        "metadata: {name: orders}\n"
+        f'spec: {{source: data/, destination: "{destination}", format: {output}}}\n'
+    )
+
+
+class Launchers:
+    """A few launcher processes; cases go to whichever is free."""
+
+    def __init__(self, environment: Mapping[str, str], count: int = LAUNCHERS) -> None:
+        env = {**os.environ, **environment, "PYTHONPATH": str(ROOT)}
+        self._processes = [
+            subprocess.Popen(
+                [sys.executable, "-m", "tests.acceptance.crash.launcher"],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, cwd=ROOT, text=True,
+            )
+            for _ in range(count)
+        ]  # fmt: skip
+
+    def run(self, cases: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Run all cases; return the answers in the order of the cases."""
+        waiting: queue.SimpleQueue[tuple[int, dict[str, Any]]] = queue.SimpleQueue()
+        for numbered in enumerate(cases):
+            waiting.put(numbered)
+        answers: dict[int, dict[str, Any]] = {}
+
+        def labour(process: "subprocess.Popen[str]") -> None:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            while True:
+                try:
+                    number, case = waiting.get_nowait()
+                except queue.Empty:
+                    return
+                process.stdin.write(json.dumps(case) + "\n")
+                process.stdin.flush()
+                answers[number] = json.loads(process.stdout.readline())
+
+        threads = [threading.Thread(target=labour, args=(one,)) for one in self._processes]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return [answers[number] for number in sorted(answers)]
+
+    def close(self) -> None:
+        """Let the launchers end."""
+        for process in self._processes:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.close()
+            process.wait()
+            process.stdout.close()
+
+
+class Bench:
+    """The cases of one scenario in one folder."""
+
+    def __init__(self, folder: Path, scenario: Scenario, launchers: Launchers) -> None:
+        self._folder = folder
+        self._scenario = scenario
+        self._launchers = launchers
+        self._numbers = itertools.count()
+        self._sources = [folder / f"source-{edition}" for edition in (0, 1)]
+        for edition, source in enumerate(self._sources):
+            if scenario.files:
+                write_files(source, edition, scenario.files)
+            else:
+                write_source(source, edition)
+
+    def _case(
+        self, kill: Kill | None, again: tuple[Kill | None, list[str]] | None = None,
+        *, then_changes: bool = False,
+    ) -> dict[str, Any]:  # fmt: skip
+        number = next(self._numbers)
+        folder = self._folder / f"{self._scenario.name}-{number}"
+        workspace(folder, self._sources, self._scenario)
+        trace = self._folder / f"{folder.name}.trace"
+        name = f"{self._folder.name}/{folder.name}/"
+        replaces = self._scenario.replaces
+        changed = [["data", "data-before"], ["data-next", "data"]]
+        return {
+            "id": name,
+            "folder": str(folder),
+            "spec": Spec(name, str(trace), kill).text(),
+            "again": again and (Spec(name, f"{trace}.again", again[0]).text(), again[1]),
+            "first": [["apply", "--yes"]] if replaces else [],
+            "switch": changed if replaces else [],
+            "then": changed if then_changes else [],
+            "before": ["data-before"] if replaces else [],
+            "next": list(NEXT[number % len(NEXT)]),
+            "trace": f"{trace}.again" if again else str(trace),
+        }
+
+    def undisturbed(self) -> tuple[list[Point], dict[str, Any]]:
+        """Return the points of a run that is not killed, and what it leaves."""
+        return self._counted(self._case(None))
+
+    def undisturbed_after(
+        self, first: Kill, arguments: list[str]
+    ) -> tuple[list[Point], dict[str, Any]]:
+        """The same of a command that follows a death."""
+        return self._counted(self._case(first, (None, arguments)))
+
+    def _counted(self, case: dict[str, Any]) -> tuple[list[Point], dict[str, Any]]:
+        (answer,) = self._launchers.run([case])
+        lines = Path(case["trace"]).read_text().splitlines()
+        points = [_point(line) for line in lines if line.startswith("reached ")]
+        return points, answer
+
+    def killed(self, kills: Sequence[Kill], *, then_changes: bool = False) -> list[Result]:
+        """Run one case for each kill; `then_changes`: the source is another one when it resumes."""
+        return self._results(kills, [self._case(kill, then_changes=then_changes) for kill in kills])
+
+    def killed_again(
+        self, first: Kill, arguments: list[str], kills: Sequence[Kill]
+    ) -> list[Result]:
+        """Die at `first`, then, in the command that follows, at each of `kills`."""
+        cases = [self._case(first, (kill, arguments)) for kill in kills]
+        results = self._results(kills, cases)
+        for case in cases:
+            text = Path(case["trace"].removesuffix(".again")).read_text()
+            assert f"killed {first.point}" in text.splitlines()
+        return results
+
+    def _results(self, kills: Sequence[Kill], cases: Sequence[dict[str, Any]]) -> list[Result]:
+        answers = self._launchers.run(cases)
+        return [
+            (kill, answer, f"killed {kill.point}" in Path(case["trace"]).read_text().splitlines())
+            for kill, case, answer in zip(kills, cases, answers, strict=True)
+        ]
+
+
+def _point(line: str) -> Point:
+    _, process, kind, number = line.split()
+    return Point(process, kind, int(number))
+
+
+def every_kill(points: Iterable[Point]) -> list[Kill]:
+    """Return a death before and after each point; in a worker also one with its driver."""
+    kills = []
+    for point in points:
+        for when in (BEFORE, AFTER):
+            kills.append(Kill(point, when))
+        if point.process == WORKER:
+            kills.append(Kill(point, BEFORE, together=True))
+    return kills
+
+
+def judge(scenario: Scenario, result: Result, wanted: Mapping[str, Any] | None = None) -> list[str]:
+    """Return what is wrong after one kill, each a sentence that names the point.
+
+    `wanted` is the answer of the undisturbed run, None where the dead run's work was of no use.
+    """
+    kill, answer, hit = result
+    problems = list(answer["problems"])
+    if not hit:
+        problems.append("the point was never hit")
+    dead = kill.point.process == DRIVER or kill.together
+    if dead != (answer["code"] == -9):
+        problems.append(f"the disturbed command ended with {answer['code']}")
+    if answer["after"] != 0:
+        problems.append(f"the look at it ended with {answer['after']}")
+    if answer["workers_left"]:
+        problems.append(f"workers were left: {answer['workers_left']}")
+    if wanted is not None:
+        problems += _differences(scenario, answer, wanted)
+    return [f"{scenario.name}, killed {kill}: {problem}" for problem in problems]
+
+
+def _differences(
+    scenario: Scenario, answer: Mapping[str, Any], wanted: Mapping[str, Any]
+) -> list[str]:
+    problems = []
+    again = 0 if answer.get("committed") else scenario.chunks - answer.get("checkpointed", 0)
+    if answer.get("read") != again:
+        problems.append(f"{answer.get('read')} chunks were read again, not {again}")
+    for what in ("parts", "log"):
+        if answer.get(what) != wanted[what]:
+            problems.append(f"{what}: {answer.get(what)} instead of {wanted[what]}")
+    return problems

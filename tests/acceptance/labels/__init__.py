@@ -1,0 +1,1 @@
+"""Signatures, labels, decisions, merges and audits, through the program."""

@@ -1,0 +1,1 @@
+"""Laws that hold from one end to the other: what is planned, applied, seen again, and refused."""
