@@ -140,6 +140,26 @@ def test_a_holder_that_died_here_is_replaced_at_once(store: StateStore) -> None:
         assert held.command == "next"
 
 
+def test_several_that_make_one_state_at_once_all_get_it(tmp_path: Path) -> None:
+    failed: list[BatutaError] = []
+
+    def make(path: Path, ready: threading.Barrier) -> None:
+        ready.wait()
+        try:
+            StateStore(path).close()
+        except BatutaError as error:
+            failed.append(error)
+
+    for number in range(10):
+        given = (tmp_path / f"{number}.db", threading.Barrier(6))
+        threads = [threading.Thread(target=make, args=given) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert not failed
+
+
 def test_a_newer_state_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     database = sqlite3.connect(path)

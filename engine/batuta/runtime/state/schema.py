@@ -68,10 +68,27 @@ def migrate(database: sqlite3.Connection, lineage: str) -> None:
                 fix="Update batuta, or use the version that wrote the state.",
             )
         )
-    for number in range(version + 1, STATE_FORMAT_VERSION + 1):
-        script = MIGRATIONS[number]
-        database.executescript(f"BEGIN IMMEDIATE;{script}PRAGMA user_version={number};COMMIT;")
+    while version < STATE_FORMAT_VERSION:
+        version = _step(database)
     database.execute(
         "INSERT OR IGNORE INTO meta (key, value) VALUES ('lineage', ?), ('serial', '0')",
         (lineage,),
     )
+
+
+def _step(database: sqlite3.Connection) -> int:
+    """Run the next migration, unless another process just did; return the version then."""
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        (version,) = database.execute("PRAGMA user_version").fetchone()
+        if version < STATE_FORMAT_VERSION:
+            version += 1
+            # `executescript` would commit first, and with that let go of the lock.
+            for statement in MIGRATIONS[version].split(";"):
+                database.execute(statement)
+            database.execute(f"PRAGMA user_version={version}")
+        database.execute("COMMIT")
+    except BaseException:
+        database.execute("ROLLBACK")
+        raise
+    return int(version)
