@@ -39,6 +39,18 @@ def no_user_namespaces() -> None:
     kernel.drop_capabilities()
 
 
+def root_of_a_namespace() -> None:
+    """Be root of a user namespace that forbids groups to be set, as `unshare -r` makes it."""
+    uid, gid = os.geteuid(), os.getegid()
+    kernel.call("unshare", _NEW_USER)
+    for name, text in (
+        ("setgroups", "deny"),
+        ("uid_map", f"0 {uid} 1"),
+        ("gid_map", f"0 {gid} 1"),
+    ):
+        Path(f"/proc/self/{name}").write_text(text)
+
+
 def default_container() -> None:
     """Be under a filter that denies what the profile of a default container denies."""
     new = When(0, 0, mask=0x7E020080, equal=False)
@@ -69,6 +81,7 @@ def _filter(*rules: Rule) -> None:
 
 MACHINES: dict[str, Callable[[], None]] = {
     "no user namespaces": no_user_namespaces,
+    "root of a namespace": root_of_a_namespace,
     "default container": default_container,
     "no landlock": no_landlock,
     "neither": neither,

@@ -68,7 +68,7 @@ class _MountAttributes(ctypes.Structure):
 def enter(layers: tuple[str, ...]) -> None:
     """Enter new namespaces of the wanted kinds, all but pid, and map the ids."""
     uid, gid = os.geteuid(), os.getegid()
-    if kernel.effective_capabilities() >> kernel.CAP_SETGID & 1:
+    if kernel.effective_capabilities() >> kernel.CAP_SETGID & 1 and _may_set_groups():
         os.setgroups([])
     kernel.call("unshare", sum(flag for name, flag in _NEW.items() if name in layers))
     for name, text in (
@@ -77,6 +77,12 @@ def enter(layers: tuple[str, ...]) -> None:
         ("gid_map", f"{gid or STAND_IN} {gid} 1"),
     ):
         _write(f"/proc/self/{name}", text)
+
+
+def _may_set_groups() -> bool:
+    # Root of a user namespace that an ordinary user made has the capability and may not use it.
+    with open("/proc/self/setgroups", encoding="ascii") as file:
+        return file.read().strip() == "allow"
 
 
 def forbid_more() -> None:
