@@ -6,6 +6,7 @@ python -m tests.bench --quick            small sizes, shown only
 """
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -44,6 +45,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--only", choices=SECTIONS, action="append", help="run only this section")
     parser.add_argument("--quick", action="store_true", help="small sizes; shows that it runs")
     chosen = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that servers end as well
     folder = ROOT / ".cache" / "bench" / ("quick" if chosen.quick else "full")
     folder.mkdir(parents=True, exist_ok=True)
     found: list[Row] = []

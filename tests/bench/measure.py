@@ -100,7 +100,7 @@ def run(
         _, status, used = os.wait4(process.pid, 0)
         wall = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
-        peak = max(watcher.stop() if watcher else 0, used.ru_maxrss * 1024)
+        peak = watcher.stop() if watcher else 0
         out.seek(0)
         text = out.read().decode("utf-8", "replace")
     if process.returncode not in codes:
@@ -131,14 +131,23 @@ class _Watcher(threading.Thread):
             try:
                 for process in (root, *root.children(recursive=True)):
                     total += process.memory_info().rss
-            except psutil.Error:
+                self._peak = max(self._peak, total, _highest(self._pid))
+            except (psutil.Error, OSError):
                 continue
-            self._peak = max(self._peak, total)
 
     def stop(self) -> int:
         self._over.set()
         self.join()
         return self._peak
+
+
+def _highest(pid: int) -> int:
+    """The most that one process held so far; the kernel's `ru_maxrss` counts its parent as well."""
+    if sys.platform == "linux":
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return 0
 
 
 @dataclass(frozen=True, slots=True)

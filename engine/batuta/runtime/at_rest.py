@@ -79,11 +79,13 @@ class AtRest:
         """Return the folder, this one or one above it, that holds a log; None where none does."""
         if address.scheme != "file":
             return None
-        place = Path(os.path.abspath(self.root / os.path.expanduser(address.path)))
-        for folder in (place, *place.parents):
-            if (folder / LOG_FOLDER).is_dir():
-                return Address("file", str(folder))
-        return None
+        place = os.path.abspath(os.path.join(self.root, os.path.expanduser(address.path)))
+        while not os.path.isdir(os.path.join(place, LOG_FOLDER)):
+            above = os.path.dirname(place)
+            if above == place:
+                return None
+            place = above
+        return Address("file", place)
 
 
 def _in_log(log: "DatasetStore") -> tuple[Label, tuple[tuple[str, str], ...]]:

@@ -35,7 +35,7 @@ from batuta.runtime.worker.pool import WorkerPool
 from batuta.runtime.worker.wire import ObserveRequest, PartitionsRequest, Reply, Request
 
 Listen = Callable[[Event], None]
-_THREADS = 8
+_THREADS = 4  # more of them wait for each other, not for the two ends
 _MOST_KEYS = 20
 
 
@@ -81,8 +81,18 @@ class Observer:
                 done += 1
                 listen(Observing(done=done, total=len(wanted), what=dataset.name))
 
+        left = iter(wanted)
+
+        def several() -> None:
+            while True:
+                with guard:
+                    dataset = next(left, None)
+                if dataset is None:
+                    return
+                one(dataset)
+
         with ThreadPoolExecutor(max_workers=_THREADS) as threads:
-            for future in [threads.submit(one, dataset) for dataset in wanted]:
+            for future in [threads.submit(several) for _ in range(min(_THREADS, len(wanted)))]:
                 future.result()
         self.cache.put("source", fresh)
         return found

@@ -29,6 +29,18 @@ def retrying(
     A server's own `Retry-After` is respected. Raises the last failure when the budget is
     spent, at once for failures that are final, and Cancelled when `stop` is set.
     """
+    try:
+        return work()
+    except ConnectorError as error:
+        if error.kind not in _AGAIN:
+            raise
+        # Only a failure needs what follows, and it counts as the first attempt.
+        failed: list[ConnectorError] = [error]
+
+    def attempt() -> _T:
+        if failed:
+            raise failed.pop()
+        return work()
 
     def pause(seconds: float) -> None:
         if stop.wait(seconds):
@@ -55,4 +67,4 @@ def retrying(
         sleep=pause,
         reraise=True,
     )
-    return again(work)
+    return again(attempt)

@@ -1,5 +1,6 @@
 """Every case in tests/cases/plan plans to what it says."""
 
+import hashlib
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ def test_a_case_plans_to_what_it_expects(case: dict[str, Any]) -> None:
 @pytest.mark.parametrize("case", [case for _, case in CASES], ids=[name for name, _ in CASES])
 def test_the_plan_of_a_case_survives_its_document(case: dict[str, Any]) -> None:
     made = plan(cases.given(case))
+    assert digest_of(made) == hashlib.sha256(plan_bytes(made)).hexdigest()
     again = parse_plan(plan_bytes(made))
     assert again == made
     assert digest_of(again) == digest_of(made)
