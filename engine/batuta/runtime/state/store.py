@@ -10,6 +10,7 @@ import json
 import queue
 import sqlite3
 import threading
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
@@ -22,11 +23,14 @@ from batuta.model.canonical import canonical_bytes
 from batuta.model.diagnostic import BatutaError, Diagnostic, StateLocked
 from batuta.model.state import ResourceRecord, RunRecord, StepRecord
 from batuta.model.transfer import ChunkReceipt
+from batuta.runtime.clock import monotonic_s
 from batuta.runtime.state.schema import migrate
 
 _T = TypeVar("_T")
 Write = tuple[str, tuple[object, ...]]
 _GROUP = 512
+_WAIT_S = 30.0
+_PAUSE_S = 0.02
 
 # Looked into here, by one thread: two that do it at once for the first time can crash the process.
 for _record in (ResourceRecord, RunRecord, StepRecord):
@@ -60,9 +64,9 @@ class StateStore:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
             connection = sqlite3.connect(
-                self.path, isolation_level=None, timeout=30, check_same_thread=False
+                self.path, isolation_level=None, timeout=_WAIT_S, check_same_thread=False
             )
-            connection.execute("PRAGMA journal_mode=WAL")
+            _use_wal(connection)
             connection.execute("PRAGMA synchronous=FULL")
             self._local.connection = connection
             with self._guard:
@@ -259,6 +263,20 @@ def put_resource(record: ResourceRecord) -> Write:
 def drop_resource(address: str) -> Write:
     """Forget one resource."""
     return ("DELETE FROM resources WHERE address = ?", (address,))
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Switch to a log of writes; several that make one database wait for each other."""
+    deadline = monotonic_s() + _WAIT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            # SQLite does not wait by itself for the lock that this takes.
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or monotonic_s() > deadline:
+                raise
+            time.sleep(_PAUSE_S)
 
 
 def put_run(record: RunRecord) -> Write:
