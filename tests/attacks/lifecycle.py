@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -146,14 +147,16 @@ def fault(step: str) -> dict[str, Any]:
     with scenes.places() as folder:
         walls = scenes.confinement(folder, level, gateway=level != "sealed")
         _filter(*rules)
-        before = set(os.listdir("/tmp"))
+        scratch = folder / "scratch"
+        scratch.mkdir()
+        tempfile.tempdir = str(scratch)  # the machine's own holds those of others as well
         named = None
         try:
             run_in_worker(f"open('{folder}/staging/ran', 'w').write('x')", walls)
         except SetupFailed as failed:
             named = failed.step
         ran = (folder / "staging" / "ran").exists()
-        left = [n for n in set(os.listdir("/tmp")) - before if n.startswith("batuta-worker-")]
+        left = os.listdir(scratch)
     return {"named": named, "ran": ran, "left": left}
 
 
