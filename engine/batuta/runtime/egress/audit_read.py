@@ -1,9 +1,11 @@
 """Reading the egress log: all of it, as it grows, and whether it is still what was written."""
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from batuta.model.diagnostic import Diagnostic, Location
 from batuta.runtime.egress.audit import EMPTY, LogHead, Row, digest_of, log_files, row_of
@@ -31,11 +33,12 @@ def verify(path: Path, *, head: LogHead | None = None) -> Verified:
         No findings for a log that is whole, an empty or absent one too (unless `head` is given).
     """
     walk = _Walk(wanted=head)
-    for file in log_files(path):
-        content = file.read_bytes()
+    for file in _files(path):
+        with file:
+            content = file.read()
         for number, line in enumerate(content.split(b"\n"), start=1):
             if line:
-                walk.step(Location(file.name, number, 1), line)
+                walk.step(Location(Path(file.name).name, number, 1), line)
     walk.finish(path)
     return Verified(rows=walk.rows, head=walk.head, torn=walk.torn, findings=tuple(walk.findings))
 
@@ -104,11 +107,51 @@ class _Walk:
 
 def rows(path: Path) -> Iterator[Row]:
     """Yield every line of the log at `path`, oldest first; what is not a line is left out."""
-    for file in log_files(path):
-        with file.open("rb") as lines:
+    for lines in _files(path):
+        with lines:
             for line in lines:
                 if line.endswith(b"\n") and (row := row_of(line)) is not None:
                     yield row
+
+
+def _files(path: Path, *, after: int = 0) -> Iterator[BinaryIO]:
+    """Open the files of the log one by one, oldest first, as they were at one moment.
+
+    The newest is opened before the others are listed: a rotation gives its name to another file,
+    and its lines would be missed. Those that hold nothing after line `after` are left out.
+    """
+    older, newest = _at_one_moment(path)
+    try:
+        while len(older) > 1 and _starts_at(older[1]) <= after + 1:
+            del older[0]
+        for each in older:
+            yield each.open("rb")
+        if newest is not None:
+            yield newest
+    finally:
+        if newest is not None:
+            newest.close()
+
+
+def _at_one_moment(path: Path) -> tuple[list[Path], BinaryIO | None]:
+    while True:
+        newest = path.open("rb") if path.exists() else None
+        older = [file for file in log_files(path) if file != path]
+        if _is_still(path, newest):
+            return older, newest
+        if newest is not None:
+            newest.close()
+
+
+def _is_still(path: Path, opened: BinaryIO | None) -> bool:
+    try:
+        there = path.stat()
+    except FileNotFoundError:
+        return opened is None
+    if opened is None:
+        return False
+    mine = os.fstat(opened.fileno())
+    return (there.st_dev, there.st_ino) == (mine.st_dev, mine.st_ino)
 
 
 def follow(
@@ -134,12 +177,9 @@ def follow(
 
 
 def _newer(path: Path, seen: int) -> Iterator[Row]:
-    files = log_files(path)
-    while len(files) > 1 and _starts_at(files[1]) <= seen + 1:
-        del files[0]
-    for file in files:
-        with file.open("rb") as lines:
-            lines.seek(_offset_of(file, seen))
+    for lines in _files(path, after=seen):
+        with lines:
+            lines.seek(_offset_of(lines, seen))
             for line in lines:
                 if line.endswith(b"\n") and (row := row_of(line)) is not None and row.n > seen:
                     yield row
@@ -151,18 +191,17 @@ def _starts_at(file: Path) -> int:
     return row.n if row else 1 << 62
 
 
-def _offset_of(file: Path, seen: int) -> int:
-    """Return where in `file` a line not newer than `seen` starts, found by halving."""
-    low, high = 0, file.stat().st_size
-    with file.open("rb") as lines:
-        while high - low > 4096:
-            middle = (low + high) // 2
-            lines.seek(middle)
-            lines.readline()
-            start = lines.tell()
-            row = row_of(lines.readline())
-            if row is not None and row.n <= seen and start < high:
-                low = start
-            else:
-                high = middle
+def _offset_of(lines: BinaryIO, seen: int) -> int:
+    """Return where in a file a line not newer than `seen` starts, found by halving."""
+    low, high = 0, os.fstat(lines.fileno()).st_size
+    while high - low > 4096:
+        middle = (low + high) // 2
+        lines.seek(middle)
+        lines.readline()
+        start = lines.tell()
+        row = row_of(lines.readline())
+        if row is not None and row.n <= seen and start < high:
+            low = start
+        else:
+            high = middle
     return low

@@ -161,6 +161,33 @@ def test_following_sees_each_line_once_through_rotation(tmp_path: Path) -> None:
     assert [row.n for row in follow(path, stop=lambda: True, since=55)] == [56, 57, 58, 59, 60]
 
 
+@pytest.mark.parametrize("read", ["rows", "verify", "follow"])
+def test_a_rotation_between_listing_and_opening_hides_no_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: str
+) -> None:
+    path = tmp_path / "egress.jsonl"
+    log = AuditLog(path, max_bytes=2000)
+    for _ in range(5):
+        log.append(Row(event="refused"))
+    left = [1]
+
+    def listed(of: Path) -> list[Path]:
+        found = log_files(of)
+        if left and left.pop():
+            for _ in range(40):  # more than one rotation
+                log.append(Row(event="refused"))
+        return found
+
+    monkeypatch.setattr("batuta.runtime.egress.audit_read.log_files", listed)
+    if read == "verify":
+        assert verify(path).findings == ()
+        return
+    found = rows(path) if read == "rows" else follow(path, stop=lambda: True)
+    numbers = [row.n for row in found]
+    assert numbers == list(range(1, numbers[-1] + 1))
+    log.close()
+
+
 def test_a_closed_log_takes_nothing(tmp_path: Path) -> None:
     log = AuditLog(tmp_path / "egress.jsonl")
     log.close()
