@@ -11,7 +11,7 @@ from batuta.model.address import parse_address
 from batuta.model.diagnostic import BatutaError, Diagnostic, StalePlan
 from batuta.model.event import ActionFinished, Event, RunReport, RunStarted
 from batuta.model.log import Head
-from batuta.model.plan import Action, Blocked, Envelope, NoOp, Plan
+from batuta.model.plan import Action, Blocked, Envelope, NoOp, Plan, TransferAction
 from batuta.model.resource import Dataset, SourceSpec
 from batuta.model.state import RunRecord
 from batuta.runtime.act import Act
@@ -105,7 +105,11 @@ class Applier:
             address = action.target.resource
             found = seen.get(address.partition("/")[2])
             if found is not None:
-                unread.extend((*found.source_problems, *found.destination_problems))
+                reads = isinstance(
+                    action, TransferAction
+                )  # what is given up may have lost its source
+                problems = found.source_problems if reads else ()
+                unread.extend((*problems, *found.destination_problems))
             resources[address] = Now(
                 source_version=found.source.version if found and found.source else None,
                 head=self._head(action, found),
@@ -115,8 +119,8 @@ class Applier:
         if unread:
             raise BatutaError(*unread)
         now = WorldNow(policies=self.policies, prices=self.prices, resources=resources)
-        if problems := stale(plan, now):
-            raise StalePlan(*problems)
+        if moved := stale(plan, now):
+            raise StalePlan(*moved)
 
     def _head(self, action: Action, found: Seen | None) -> Head | None:
         if found is not None and found.destination is not None:

@@ -221,6 +221,20 @@ def test_release_forgets_the_dataset_and_leaves_it_whole(bench: Bench) -> None:
         assert engine.records() == ()
 
 
+@pytest.mark.parametrize("command", [["release", "t"], ["destroy", "t"]])
+def test_what_is_given_up_needs_its_source_no_more(bench: Bench, command: list[str]) -> None:
+    bench.workspace = {"limits": {"deletes": 1}}
+    bench.write({"t": plain()})
+    bench.settle()
+    shutil.rmtree(bench.folder / "t")
+
+    done = bench.run(*command, "--yes", "--allow-data-loss", "Dataset/t")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    with bench.open() as engine:
+        assert engine.records() == ()
+
+
 # Adoption
 
 
