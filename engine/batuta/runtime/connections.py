@@ -6,7 +6,7 @@ from pathlib import Path
 
 from batuta.model.address import Address
 from batuta.model.connector import Connection, Connector, Files
-from batuta.model.diagnostic import BatutaError, Diagnostic
+from batuta.model.diagnostic import BatutaError, Diagnostic, Location
 from batuta.model.resource import Platform
 from batuta.model.tier import Network
 from batuta.runtime.broker import Broker
@@ -59,7 +59,6 @@ class Connections:
         return self._access(table, bare), inner
 
     def _access(self, connector: Connector, platform: Platform) -> Access:
-        where = tuple(platform.places.values())[:1]
         options = dict(platform.options)
         if platform.region is not None:
             options.setdefault("region", platform.region)
@@ -72,7 +71,7 @@ class Connections:
             endpoints=platform.endpoints,
             options=options,
             secrets={
-                key: self.broker.secret(reference, where).use()
+                key: self.broker.secret(reference, _written(platform, key)).use()
                 for key, reference in platform.credentials
             },
             root=str(self.root),
@@ -122,6 +121,13 @@ def implicit_platform(connector: Connector, environment: Mapping[str, str]) -> P
         ),
         implicit=True,
     )
+
+
+def _written(platform: Platform, key: str) -> tuple[Location, ...]:
+    """Where a credential of a Platform is written, or the Platform itself."""
+    places = platform.places
+    found = places.get(f"spec.credentials.{key}") or next(iter(places.values()), None)
+    return (found,) if found is not None else ()
 
 
 def format_targets() -> dict[str, int]:

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import pytest
 
 from batuta.cli.crash import redact
-from batuta.model.diagnostic import BatutaError
+from batuta.model.diagnostic import BatutaError, Location
 from batuta.model.resource import Platform
 from batuta.runtime.broker import EARLY_S, Broker
 from batuta.runtime.connections import Connections
@@ -228,6 +228,21 @@ def test_files_and_variables_are_read_anew_each_time(secret_file: Path) -> None:
     assert broker.secret("file:token").use() == CANARY
     secret_file.write_text("rotated")
     assert broker.secret("file:token").use() == "rotated"
+
+
+def test_a_credential_that_cannot_be_had_is_shown_where_it_is_written(tmp_path: Path) -> None:
+    from batuta.model.address import parse_address
+
+    head, written = Location("a.yaml", 1, 1), Location("a.yaml", 9, 40)
+    lake = Platform(
+        name="lake", type="aws", credentials=(("accessKeyId", "env:NOT_SET"),),
+        places={"": head, "spec.credentials.accessKeyId": written},
+    )  # fmt: skip
+    with pytest.raises(BatutaError) as caught:
+        Connections({"lake": lake}, {}, tmp_path).access(parse_address("s3://b/x/"), "lake")
+
+    assert caught.value.diagnostics[0].code == "SEC101"
+    assert caught.value.diagnostics[0].locations == (written,)
 
 
 def test_access_to_a_platform_shows_no_secret_and_has_the_current_one(tmp_path: Path) -> None:
