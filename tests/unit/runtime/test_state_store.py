@@ -12,6 +12,7 @@ from batuta.model.diagnostic import BatutaError, StateLocked
 from batuta.model.log import Facts, Head, Label
 from batuta.model.state import ResourceRecord, RunRecord, StepRecord
 from batuta.model.transfer import ChunkReceipt, Position
+from batuta.runtime.state import schema
 from batuta.runtime.state.lease import LeaseKeeper, current, steal
 from batuta.runtime.state.store import (
     StateStore,
@@ -165,6 +166,24 @@ def test_a_newer_state_is_refused_and_left_alone(tmp_path: Path) -> None:
     database = sqlite3.connect(path)
     database.execute("PRAGMA user_version = 99")
     database.close()
+    with pytest.raises(BatutaError) as refused:
+        StateStore(path)
+    assert refused.value.diagnostics[0].code == "STA101"
+
+
+def test_a_state_that_a_newer_batuta_makes_meanwhile_is_refused_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "state.db"
+    real = schema._step
+
+    def overtaken(database: sqlite3.Connection) -> int:
+        other = sqlite3.connect(path)
+        other.execute("PRAGMA user_version = 99")
+        other.close()
+        return real(database)
+
+    monkeypatch.setattr(schema, "_step", overtaken)
     with pytest.raises(BatutaError) as refused:
         StateStore(path)
     assert refused.value.diagnostics[0].code == "STA101"

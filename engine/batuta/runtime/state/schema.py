@@ -59,6 +59,8 @@ def migrate(database: sqlite3.Connection, lineage: str) -> None:
         BatutaError: STA101, the database was written by a newer batuta.
     """
     (version,) = database.execute("PRAGMA user_version").fetchone()
+    while version < STATE_FORMAT_VERSION:
+        version = _step(database)
     if version > STATE_FORMAT_VERSION:
         raise BatutaError(
             Diagnostic(
@@ -68,8 +70,6 @@ def migrate(database: sqlite3.Connection, lineage: str) -> None:
                 fix="Update batuta, or use the version that wrote the state.",
             )
         )
-    while version < STATE_FORMAT_VERSION:
-        version = _step(database)
     database.execute(
         "INSERT OR IGNORE INTO meta (key, value) VALUES ('lineage', ?), ('serial', '0')",
         (lineage,),
