@@ -28,26 +28,24 @@ _EPERM = seccomp.refuse(errno.EPERM)
 
 def no_user_namespaces() -> None:
     """Be in a user namespace that allows no further ones, as an ordinary user of it."""
-    uid, gid = os.geteuid(), os.getegid()
-    kernel.call("unshare", _NEW_USER)
-    for name, text in (
-        ("setgroups", "deny"),
-        ("uid_map", f"{uid or 1000} {uid} 1"),
-        ("gid_map", f"{gid or 1000} {gid} 1"),
-    ):
-        Path(f"/proc/self/{name}").write_text(text)
+    _enter_user_namespace(os.geteuid() or 1000, os.getegid() or 1000)
     Path("/proc/sys/user/max_user_namespaces").write_text("0")
     kernel.drop_capabilities()
 
 
 def root_of_a_namespace() -> None:
     """Be root of a user namespace that forbids groups to be set, as `unshare -r` makes it."""
-    uid, gid = os.geteuid(), os.getegid()
+    _enter_user_namespace(0, 0)
+
+
+def _enter_user_namespace(uid: int, gid: int) -> None:
+    """Be this user and group of a new user namespace, in which groups may not be set."""
+    outer_uid, outer_gid = os.geteuid(), os.getegid()
     kernel.call("unshare", _NEW_USER)
     for name, text in (
         ("setgroups", "deny"),
-        ("uid_map", f"0 {uid} 1"),
-        ("gid_map", f"0 {gid} 1"),
+        ("uid_map", f"{uid} {outer_uid} 1"),
+        ("gid_map", f"{gid} {outer_gid} 1"),
     ):
         Path(f"/proc/self/{name}").write_text(text)
 

@@ -206,6 +206,8 @@ def _ran(
         finally:
             worker.kill()
             worker.wait()
+            if worker.listener is not None:
+                worker.listener.close()
 
 
 def _body(channel: socket.socket) -> bytes:
