@@ -54,10 +54,13 @@ def event_schema() -> dict[str, Any]:
 
 def pages() -> dict[str, str]:
     """Return the text of every generated page by its path below `docs/reference/`."""
+    from batuta.cli import tiers_page
+
     return {
         "commands.md": commands_page(),
         "diagnostics.md": diagnostics_page(),
         "exit-codes.md": exit_codes_page(),
+        "tiers.md": tiers_page.page(_MADE),
     }
 
 

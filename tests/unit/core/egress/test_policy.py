@@ -139,28 +139,6 @@ def test_every_document_s_denials_count_also_of_one_that_is_not_named() -> None:
     assert _codes(both, action(reached(BUCKET), named="n")) == ["EGR102"]
 
 
-@pytest.mark.parametrize(
-    ("tier", "host", "blocked"),
-    [
-        (FULL, "amazonaws.com", True),
-        (FULL, BUCKET, True),
-        (FULL, "acme.snowflakecomputing.com", True),
-        (FULL, "huggingface.co", True),
-        (FULL, "cdn.huggingface.co", True),
-        (HYBRID, "acme.cloud.databricks.com", True),
-        (HYBRID, "huggingface.co", True),
-        (HYBRID, BUCKET, False),
-        (PRIVATE, "acme.cloud.databricks.com", False),
-        (STANDARD, "huggingface.co", False),
-    ],
-)
-def test_the_specification_s_endpoints_are_denied_with_all_below_them(
-    tier: Tier, host: str, blocked: bool
-) -> None:
-    asked = action(reached(host, network=Network.PRIVATE_LINK, cidrs=("10.0.0.0/8",)), tier=tier)
-    assert _codes((), asked) == (["EGR102"] if blocked else [])
-
-
 def test_the_smaller_cap_holds_between_layers_and_the_smallest_total_of_all() -> None:
     both = (
         document(

@@ -1,4 +1,4 @@
-"""Which level a tier gets, as a table; and the refusal where none will do."""
+"""Which level a tier gets, as tests/cases/tiers has it; and the refusal where none will do."""
 
 import pytest
 
@@ -8,34 +8,30 @@ from batuta.runtime.sandbox.confinement import Level
 from batuta.runtime.sandbox.levels import Need, accepted, choose, goes_on_unenforced
 from batuta.runtime.sandbox.probe import Finding
 from batuta.runtime.sandbox.report import doctor
+from tests.tables import TIERS, table
 
 FULL, HYBRID, PRIVATE, STANDARD = Tier
 I, S, F, A = Level  # noqa: E741 - the columns of the table
 
-# tier, both ends local, the policy accepts filtered: the levels that will do, best first
+PAGE = TIERS / "enforcement.md"
+LEVELS = {"isolated": I, "sealed": S, "filtered": F}
 TABLE = [
-    (FULL, True, False, (I, S)),
-    (FULL, False, False, (I,)),
-    (FULL, False, True, (I,)),
-    (HYBRID, True, False, (I, S)),
-    (HYBRID, False, False, (I,)),
-    (HYBRID, False, True, (I, F)),
-    (PRIVATE, True, False, (I, S)),
-    (PRIVATE, False, False, (I, F)),
-    (STANDARD, True, False, (I, S)),
-    (STANDARD, False, False, (I, F)),
+    (
+        Tier(row["tier"]),
+        row["ends"] == "local",
+        row["the policy accepts filtered"] == "yes",
+        tuple(LEVELS[word] for word in row["levels"].split(", ")),
+    )
+    for row in table(PAGE, "Levels that will do")
 ]
-# tier, declared, enforcement required: goes on without any level
 ALONE = [
-    (FULL, True, False, False),
-    (FULL, False, False, True),
-    (FULL, False, True, False),
-    (PRIVATE, True, False, False),
-    (PRIVATE, False, False, True),
-    (STANDARD, True, False, True),
-    (STANDARD, False, False, True),
-    (STANDARD, True, True, False),
-    (STANDARD, False, True, False),
+    (
+        Tier(row["tier"]),
+        row["declared or derived"] == "declared",
+        row["enforcement of the workspace"] == "Required",
+        row["answer"] == "goes on",
+    )
+    for row in table(PAGE, "Where the machine gives none of them")
 ]
 
 
