@@ -5,6 +5,7 @@ when it fails, so that a command that works does not wait for it.
 """
 
 import errno
+import gc
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -13,6 +14,10 @@ import click
 
 from batuta.cli import argv
 from batuta.cli.root import Invocation, root
+
+# A plan of thousands of datasets lives until the end: looking it through for garbage each 700
+# objects, as is the default, takes a tenth of the time and finds nothing.
+_COLLECT = (50_000, 20, 50)
 
 # What a machine may say at any time, with no bug behind it.
 _ORDINARY = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EMFILE}
@@ -26,6 +31,7 @@ def main(arguments: Sequence[str] | None = None, app: "App | None" = None) -> in
     """Run `batuta` with `arguments` (those of the process when None); return the exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     invocation = Invocation(app)
+    gc.set_threshold(*_COLLECT)
     try:
         code = _run(given, invocation)
         sys.stdout.flush()

@@ -89,7 +89,7 @@ def manifest_files(root: Path, patterns: Iterable[str]) -> list[str]:
 
     Hidden folders and `environments/` are left out; links to folders are not followed.
     """
-    wanted = tuple(patterns)
+    wanted = re.compile("|".join(map(_expression, patterns)) or "(?!)", re.DOTALL)
     found: list[str] = []
     for folder, names, files in os.walk(root):
         inside = os.path.relpath(folder, root).replace(os.sep, "/")
@@ -100,7 +100,7 @@ def manifest_files(root: Path, patterns: Iterable[str]) -> list[str]:
         )  # fmt: skip
         for name in files:
             path = f"{inside}{name}"
-            if not name.startswith(".") and any(_matches(path, pattern) for pattern in wanted):
+            if not name.startswith(".") and wanted.fullmatch(path):
                 found.append(path)
     return sorted(found, key=lambda path: path.encode())
 
@@ -113,7 +113,10 @@ def overlay_files(root: Path, folder: str) -> list[str]:
     ] if (root / folder).is_dir() else []  # fmt: skip
 
 
-def _matches(path: str, pattern: str) -> bool:
-    """Match a glob in which `**/` stands for any number of folders, none included."""
-    pieces = [translate(piece).removesuffix(r"\Z") for piece in pattern.split("**/")]
-    return re.fullmatch("(?:.*/)?".join(pieces), path, re.DOTALL) is not None
+def _expression(pattern: str) -> str:
+    """Spell a glob in which `**/` stands for any number of folders, none included."""
+    # From Python 3.14 on the end is spelled in the other way.
+    pieces = [
+        translate(piece).removesuffix(r"\Z").removesuffix(r"\z") for piece in pattern.split("**/")
+    ]
+    return "(?:.*/)?".join(pieces)

@@ -164,6 +164,15 @@ def test_a_long_plan_ends_in_one_line_for_each_change() -> None:
     assert len(text.splitlines()) < 200 * 12 + 900
 
 
+def test_a_long_list_of_what_is_blocked_ends_in_one_line_for_each() -> None:
+    many = plans.plan(*(plans.blocked_by_tier(f"d{n:04}") for n in range(1000)))
+    text = shown(Page(width=80), many)
+    assert "800 more, one line each" in text
+    assert text.count("SOV101: The tier does not admit this end") == 800
+    assert text.count("fix: ") == 200
+    assert shown(Page(width=80, exact=True), many).count("fix: ") == 1000
+
+
 def test_no_color_and_a_dumb_terminal_switch_colour_off_and_a_pipe_has_no_width() -> None:
     class Terminal(io.StringIO):
         encoding = "utf-8"

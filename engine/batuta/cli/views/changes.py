@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import assert_never
 
 from batuta.cli.views import figures
+from batuta.cli.views.diagnostics import arranged
 from batuta.cli.views.page import BOLD, CYAN, Line, Page, Span, line, prose, shorten, table
 from batuta.cli.views.tally import sign
 from batuta.model.address import Address
@@ -55,6 +56,12 @@ def short(page: Page, action: Action) -> Line:
     """Return one action in one line, for the tail of a very long plan."""
     read = figures.size(page, action.volume.read_bytes)
     return (*heading(page, action), Span(f"  reads {read}"))
+
+
+def short_blocked(page: Page, action: Blocked) -> Line:
+    """Return one blocked action in one line: what stops it, without its place and the way out."""
+    why = arranged(action.diagnostics)[:1]
+    return (*heading(page, action), *(Span(f"  {d.code}: {d.summary}") for d in why))
 
 
 def source_of(spec: SourceSpec) -> str:

@@ -136,8 +136,12 @@ def stop(page: Page, plan: Plan, source: SourceText) -> list[Line]:
     lines = [line(Span(f"STOP: {figures.counted(number, 'item')} to settle first", RED))]
     for diagnostic in diagnostics.arranged(errors):
         lines += [(), *diagnostics.one(page, diagnostic, source, indent=2)]
-    for halted in blocked:
+    full = blocked if page.exact else blocked[:FULL_ENTRIES]
+    for halted in full:
         lines += [(), *blocked_entry(page, halted, source)]
+    if rest := blocked[len(full) :]:
+        lines += [(), _in_short(rest)]
+        lines += [changes.short_blocked(page, halted) for halted in rest]
     for action in agreed:
         lines += [(), *consent_entry(page, action)]
     return lines
@@ -179,9 +183,13 @@ def change_list(page: Page, plan: Plan, free: dict[str, int]) -> list[Line]:
         lines += [*changes.entry(page, action, free.get(action.target.destination)), ()]
     rest = changing[len(full) :]
     if rest:
-        lines += [line(f"{len(rest):,} more, one line each (--exact shows them in full):")]
+        lines += [_in_short(rest)]
         return lines + [changes.short(page, action) for action in rest]
     return lines[:-1]
+
+
+def _in_short(rest: Sequence[Action]) -> Line:
+    return line(f"{len(rest):,} more, one line each (--exact shows them in full):")
 
 
 def quiet_drift(page: Page, plan: Plan, *, show: bool) -> list[Line]:
