@@ -16,6 +16,22 @@ def end_on_sigterm() -> None:
 
 
 @contextmanager
+def stop_quietly() -> Iterator[threading.Event]:
+    """Give an event that Ctrl-C and SIGTERM set: the way in which watching something ends."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in signals}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
 def clean_stop(screen: Screen) -> Iterator[threading.Event]:
     """Give an event that the first signal sets; a second signal raises KeyboardInterrupt."""
     stop = threading.Event()

@@ -135,3 +135,27 @@ def loss_option(command: _C) -> _C:
         metavar="ADDRESS",
         help="Let this dataset (Dataset/NAME) lose data in this run. May be repeated.",
     )(command)
+
+
+def moment(text: str | None) -> str | None:
+    """Return the time that a `--since` names, RFC 3339 in UTC; None where none is given.
+
+    Raises:
+        BadParameter: It is neither a time, nor a date, nor a duration such as `30d`.
+    """
+    if text is None:
+        return None
+    import re
+    from datetime import UTC, datetime, timedelta
+
+    from batuta.manifest.scalars import DURATION, duration_s
+
+    if DURATION.pattern and re.fullmatch(DURATION.pattern, text):
+        when = datetime.now(UTC) - timedelta(seconds=duration_s(text))
+    else:
+        try:
+            when = datetime.fromisoformat(text)
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="--since") from error
+        when = when if when.tzinfo else when.replace(tzinfo=UTC)
+    return when.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

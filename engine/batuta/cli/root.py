@@ -58,6 +58,7 @@ root = LazyGroup(
         **{name: f"batuta.cli.commands.{name.replace('import', 'import_')}" for name in _TOP},
         "data": "batuta.cli.data",
         "state": "batuta.cli.state",
+        "egress": "batuta.cli.egress",
         "label": "batuta.cli.label",
         "keys": "batuta.cli.keys",
         "lock": "batuta.cli.lock",

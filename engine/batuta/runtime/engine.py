@@ -326,6 +326,11 @@ class Engine:
         """Makes audits."""
         return Auditor(self.datasets, self.seals, self._places.egress_log, self._options.actor)
 
+    @property
+    def egress_log(self) -> Path:
+        """Where the log of what workers tried to reach is; it may not exist yet."""
+        return self._places.egress_log
+
     def approve(self, where: str, grant: Grant) -> Approval:
         """Record a decision about the label of what lies at `where`."""
         with leases.LeaseKeeper(self.store, "batuta label approve"):

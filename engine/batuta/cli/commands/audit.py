@@ -1,6 +1,5 @@
 """`batuta audit`: for the auditor, what is known of a dataset, signed; and checking that offline."""
 
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
@@ -8,7 +7,7 @@ import click
 from batuta.cli import flow
 from batuta.cli.app import App, pass_app
 from batuta.cli.exit import Exit, of_diagnostics
-from batuta.cli.options import workspace_options
+from batuta.cli.options import moment, workspace_options
 from batuta.cli.views import audits
 
 
@@ -57,7 +56,7 @@ def command(
         return _check(app, app.folder / verify, trust)
     assert dataset is not None
     app.single = dataset
-    content = app.open().auditor.bundle(dataset, _time(since)).decode()
+    content = app.open().auditor.bundle(dataset, moment(since)).decode()
     if out is None:
         app.out.verbatim(content)
     else:
@@ -79,25 +78,3 @@ def _check(app: App, path: Path, trust: Path | None) -> int:
     app.out.write(audits.checked(app.out.page, found))
     code = of_diagnostics(found.problems)
     return Exit.ERROR if code is Exit.OK and found.problems else code
-
-
-def _time(text: str | None) -> str | None:
-    if text is None:
-        return None
-    from batuta.manifest.scalars import DURATION, duration_s
-
-    if DURATION.pattern and _matches(DURATION.pattern, text):
-        when = datetime.now(UTC) - timedelta(seconds=duration_s(text))
-    else:
-        try:
-            when = datetime.fromisoformat(text)
-        except ValueError as error:
-            raise click.BadParameter(str(error), param_hint="--since") from error
-        when = when if when.tzinfo else when.replace(tzinfo=UTC)
-    return when.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _matches(pattern: str, text: str) -> bool:
-    import re
-
-    return re.fullmatch(pattern, text) is not None

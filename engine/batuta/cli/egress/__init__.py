@@ -1,0 +1,14 @@
+"""`batuta egress`: what workers may reach, why, and what they tried."""
+
+from batuta.cli.root import LazyGroup
+
+command = LazyGroup(
+    "egress",
+    {name: f"batuta.cli.egress.{name}" for name in ("log",)},
+    """Show which hosts the workers of each dataset may reach, and why.
+
+    \b
+    Example:
+        batuta egress log --refused
+    """,
+)
