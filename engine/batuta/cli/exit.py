@@ -86,6 +86,7 @@ CODES = {
     "CLI109": Exit.ERROR,
     "CLI110": Exit.ERROR,
     "CLI111": Exit.ERROR,
+    "CLI112": Exit.ERROR,
     "DAT102": Exit.INVALID,
     "DLT110": Exit.AUTH,
     "EXT101": Exit.INVALID,

@@ -133,6 +133,16 @@ def already_there(path: str) -> Diagnostic:
     )
 
 
+def would_overwrite(path: str) -> Diagnostic:
+    """CLI112."""
+    return Diagnostic(
+        code="CLI112",
+        summary="A file is there already",
+        detail=f"{path} exists, and nothing was written.",
+        fix="Choose another name, or say --replace to write over it.",
+    )
+
+
 def system_refused(error: OSError) -> Diagnostic:
     """CLI111."""
     what = error.strerror or str(error)

@@ -4,7 +4,10 @@ from batuta.cli.root import LazyGroup
 
 command = LazyGroup(
     "egress",
-    {name: f"batuta.cli.egress.{name}" for name in ("log",)},
+    {
+        **{name: f"batuta.cli.egress.{name}" for name in ("log",)},
+        "import": "batuta.cli.egress.import_",
+    },
     """Show which hosts the workers of each dataset may reach, and why.
 
     \b
