@@ -1,5 +1,6 @@
 """The edge of the program: whatever happens becomes an exit code, and nothing is shown twice."""
 
+import contextlib
 import os
 import re
 import signal
@@ -164,9 +165,19 @@ def test_the_reader_of_a_pipe_may_leave_without_any_noise(tmp_path: Path) -> Non
         assert re.fullmatch(r"[A-Z]{3}\d{3}  .+\n", done.stdout)
 
 
+def _writer_of(fifo: Path) -> int:
+    """Open a pipe for writing as soon as somebody reads it: then the command is under way."""
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        with contextlib.suppress(OSError):  # ENXIO: nobody reads it yet
+            return os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+        time.sleep(0.05)
+    raise AssertionError("nobody reads it")
+
+
 def test_sigterm_ends_a_waiting_command_with_9(tmp_path: Path) -> None:
     fifo = tmp_path / "batuta.yaml"
-    os.mkfifo(fifo)  # opening it for reading waits for a writer that never comes
+    os.mkfifo(fifo)  # reading it waits for a writer that never writes
     with subprocess.Popen(
         [sys.executable, "-m", "batuta", "fmt", "batuta.yaml"],
         cwd=tmp_path,
@@ -174,9 +185,10 @@ def test_sigterm_ends_a_waiting_command_with_9(tmp_path: Path) -> None:
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
-        time.sleep(1.0)
+        writer = _writer_of(fifo)
         process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=20)
+    os.close(writer)
     assert process.returncode == 9
     assert "Traceback" not in said
 
