@@ -7,8 +7,6 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from batuta.model.diagnostic import BatutaError
@@ -21,70 +19,10 @@ from batuta.runtime.sandbox.report import doctor
 from batuta.runtime.sandbox.seccomp import Rule, When
 from tests.attacks import scenes
 from tests.attacks.harness import run_in_worker
+from tests.attacks.imitation import MACHINES, install
 
 _NEW_USER, _NEW_PID = 0x10000000, 0x20000000
 _EPERM = seccomp.refuse(errno.EPERM)
-
-
-def no_user_namespaces() -> None:
-    """Be in a user namespace that allows no further ones, as an ordinary user of it."""
-    _enter_user_namespace(os.geteuid() or 1000, os.getegid() or 1000)
-    Path("/proc/sys/user/max_user_namespaces").write_text("0")
-    kernel.drop_capabilities()
-
-
-def root_of_a_namespace() -> None:
-    """Be root of a user namespace that forbids groups to be set, as `unshare -r` makes it."""
-    _enter_user_namespace(0, 0)
-
-
-def _enter_user_namespace(uid: int, gid: int) -> None:
-    """Be this user and group of a new user namespace, in which groups may not be set."""
-    outer_uid, outer_gid = os.geteuid(), os.getegid()
-    kernel.call("unshare", _NEW_USER)
-    for name, text in (
-        ("setgroups", "deny"),
-        ("uid_map", f"{uid} {outer_uid} 1"),
-        ("gid_map", f"{gid} {outer_gid} 1"),
-    ):
-        Path(f"/proc/self/{name}").write_text(text)
-
-
-def default_container() -> None:
-    """Be under a filter that denies what the profile of a default container denies."""
-    new = When(0, 0, mask=0x7E020080, equal=False)
-    names = ("unshare", "setns", "mount", "umount2", "pivot_root", "chroot", "mount_setattr")
-    more = ("move_mount", "open_tree", "fsopen", "fsmount", "fsconfig", "fspick", "bpf", "keyctl")
-    _filter(
-        *(Rule(name, _EPERM) for name in (*names, *more)),
-        Rule("clone", _EPERM, (new,)),
-        Rule("clone3", seccomp.refuse(errno.ENOSYS)),
-    )
-
-
-def no_landlock() -> None:
-    """Be on a kernel without Landlock."""
-    _filter(Rule("landlock_create_ruleset", seccomp.refuse(errno.ENOSYS)))
-
-
-def neither() -> None:
-    """Be in a default container on a kernel without Landlock: nothing can be enforced."""
-    no_landlock()
-    default_container()
-
-
-def _filter(*rules: Rule) -> None:
-    kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
-    seccomp.install(list(rules))
-
-
-MACHINES: dict[str, Callable[[], None]] = {
-    "no user namespaces": no_user_namespaces,
-    "root of a namespace": root_of_a_namespace,
-    "default container": default_container,
-    "no landlock": no_landlock,
-    "neither": neither,
-}
 
 
 def machine(name: str) -> dict[str, Any]:
@@ -144,7 +82,7 @@ def fault(step: str) -> dict[str, Any]:
     level, rules = FAULTS[step]
     with scenes.places() as folder:
         walls = scenes.confinement(folder, level, gateway=level != "sealed")
-        _filter(*rules)
+        install(*rules)
         scratch = folder / "scratch"
         scratch.mkdir()
         tempfile.tempdir = str(scratch)  # the machine's own holds those of others as well

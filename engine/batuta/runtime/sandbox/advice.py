@@ -8,7 +8,7 @@ from typing import assert_never
 
 from batuta.runtime.sandbox import request
 from batuta.runtime.sandbox.confinement import Level
-from batuta.runtime.sandbox.probe import Finding
+from batuta.runtime.sandbox.probe import NO_NFT, Finding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,7 +213,10 @@ def _parts(found: Finding, facts: Facts) -> list[Step]:
     steps = []
     if request.NFTABLES in found.lost:
         tool = facts.package_tool or "apt-get"
-        steps.append(Step(why="add the nftables layer", lines=(f"{tool} install nftables",)))
+        # Where the tool is there it is the kernel that lacks a part, and that is the host's.
+        here = found.lost[request.NFTABLES] != NO_NFT
+        line = "modprobe nf_tables   # on the host" if here else f"{tool} install nftables"
+        steps.append(Step(why="add the nftables layer", lines=(line,)))
     if request.LANDLOCK in found.lost:
         steps.append(_landlock(facts))
     if request.PROC in found.lost and facts.container in {"docker", "podman"}:

@@ -79,6 +79,10 @@ _WORDS = {
 }
 
 
+NO_NFT = "nft is not installed"
+"""Why nftables is missing where it is its tool that is."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """What trying one level gave.
@@ -152,7 +156,7 @@ def _absent(level: Level) -> dict[str, str]:
     if request.LANDLOCK in wanted and not landlock.abi():
         lost[request.LANDLOCK] = "the kernel has no Landlock, or it is switched off"
     if request.NFTABLES in wanted and nft_program() is None:
-        lost[request.NFTABLES] = "nft is not installed"
+        lost[request.NFTABLES] = NO_NFT
     return lost
 
 

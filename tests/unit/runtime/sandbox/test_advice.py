@@ -55,6 +55,15 @@ def test_a_missing_layer_of_a_given_level_is_named() -> None:
     assert step.lines == ("dnf install nftables",)
 
 
+def test_a_kernel_without_nf_tables_is_not_helped_by_installing_its_tool() -> None:
+    lost = MappingProxyType({"nftables": "nft refused its rules (status 3)"})
+    found = Finding(given=True, layers=frozenset({"seccomp"}), lost=lost)
+
+    (step,) = raising(Level.ISOLATED, found, Facts(system="Linux"))
+
+    assert step.lines == ("modprobe nf_tables   # on the host",)
+
+
 def test_nothing_is_said_where_nothing_is_missing_or_nothing_helps() -> None:
     assert raising(Level.SEALED, Finding(given=True), Facts(system="Linux")) == []
     assert raising(Level.SEALED, NO_LANDLOCK, Facts(system="Darwin")) == []
