@@ -197,6 +197,25 @@ def test_json_is_a_line_for_each_connection_and_the_verdict_last(folder: Path) -
     assert lines[-1]["head"] == {"n": 11, "digest": verify(_log(folder)).head.digest}
 
 
+def test_metrics_count_what_was_tried_and_say_whether_the_log_holds(folder: Path) -> None:
+    path = _log(folder)
+    _write(path, [*LINES, _refusal(9, dataset='Dataset/a"b\\c')])
+    code, said = _run(folder, "--format", "prometheus")
+    assert code == 0
+    series = dict(line.rsplit(" ", 1) for line in said.splitlines() if not line.startswith("#"))
+    tried_ = 'batuta_egress_connections_total{dataset="%s",verdict="%s",code="%s"}'
+    assert series[tried_ % ("orders", "refused", "host.not_allowed")] == "2"
+    assert series[tried_ % ("orders", "refused", "budget.upload")] == "1"
+    assert series[tried_ % ("orders", "allowed", "allow")] == "2"
+    assert series['batuta_egress_connections_open{dataset="hr"}'] == "1"
+    assert series[tried_ % ('a\\"b\\\\c', "refused", "host.not_allowed")] == "1"
+    assert series['batuta_egress_bytes_total{dataset="orders",direction="up"}'] == "67036"
+    assert series["batuta_egress_log_whole"] == "1"
+    path.write_bytes(path.read_bytes().replace(b"exfil", b"other"))
+    code, said = _run(folder, "--format", "prometheus")
+    assert (code, "batuta_egress_log_whole 0\n" in said) == (14, True)
+
+
 @pytest.fixture
 def follower(folder: Path) -> Iterator["subprocess.Popen[str]"]:
     code = "from batuta.cli.main import main; import sys; sys.exit(main())"

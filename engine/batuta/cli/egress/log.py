@@ -10,6 +10,7 @@ from batuta.cli.exit import of_diagnostics
 from batuta.cli.interrupt import stop_quietly
 from batuta.cli.options import moment, workspace_options
 from batuta.cli.views import egress_log as view
+from batuta.cli.views.egress_metrics import metrics
 
 if TYPE_CHECKING:
     from batuta.runtime.egress_log import Attempt
@@ -23,10 +24,10 @@ if TYPE_CHECKING:
 @click.option(
     "--format",
     "as_format",
-    type=click.Choice(["text", "json"]),
+    type=click.Choice(["text", "json", "prometheus"]),
     default="text",
     show_default=True,
-    help="How to write it; json is a line for each connection.",
+    help="How to write it; json is a line for each connection, prometheus its metrics.",
 )
 @workspace_options
 @pass_app
@@ -42,12 +43,19 @@ def command(
     Example:
         batuta egress log --refused
         batuta egress log --follow --dataset orders
+        batuta egress log --format prometheus
     """
     from batuta.runtime.egress.audit_read import verify
     from batuta.runtime.egress_log import Wanted, followed, tried
 
+    if follow and as_format == "prometheus":
+        raise click.UsageError("Metrics are of the whole log: leave --follow out.")
     path = app.open(connect=False).egress_log
     wanted = Wanted(dataset=dataset, refused=refused, since=moment(since))
+    if as_format == "prometheus":
+        found = verify(path)
+        app.out.verbatim(metrics(tried(path, wanted), found))
+        return of_diagnostics(found.findings)
     show = _shown(app, as_format)
     if follow:
         if (before := verify(path)).findings:
