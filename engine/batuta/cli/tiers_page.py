@@ -111,7 +111,8 @@ def _grid(head: Sequence[str], rows: Iterable[tuple[str, ...]]) -> str:
 
 
 _HEAD = """Four tiers, most sovereign first: FullySovereign, HybridSovereign, PrivateCloud, Standard. A dataset has
-one, declared (`tier`) or derived, and it governs both ends of a run.
+one, declared (`tier`) or derived, and it governs both ends of a run. What the promise of a tier rests on:
+[the threat model](../explanation/threat-model.md).
 """
 
 _PLATFORMS = """## Platforms and networks
