@@ -1,5 +1,6 @@
 """Whether tiers, labels and residency allow one dataset's transfer, and what to say if not."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from batuta.core.labels.flows import NEEDED_INTEGRITY
@@ -86,9 +87,7 @@ def _checked(question: Question, tier: Tier, *, derived: bool) -> Answer:
     label = question.carried.at(tier)
     found: list[Diagnostic] = []
     if not derived:
-        found += [
-            _not_admitted(question, tier, e) for e in question.ends if tier.rank < e.fits.rank
-        ]
+        found += not_admitted(question.dataset, tier, question.ends)
         found += _flows(question, tier, label)
     found += _weaker(question, tier, derived=derived)
     confined = restrict(label, question.dataset.residency)
@@ -98,18 +97,23 @@ def _checked(question: Question, tier: Tier, *, derived: bool) -> Answer:
     return Answer(tier=tier, derived=derived, label=confined or label, diagnostics=tuple(found))
 
 
-def _not_admitted(question: Question, tier: Tier, end: End) -> Diagnostic:
+def not_admitted(dataset: Dataset, tier: Tier, ends: Iterable[End]) -> list[Diagnostic]:
+    """Return for each end that a declared tier does not admit why, and the way out."""
+    return [_not_admitted(dataset, tier, end) for end in ends if tier.rank < end.fits.rank]
+
+
+def _not_admitted(dataset: Dataset, tier: Tier, end: End) -> Diagnostic:
     where = f"Platform/{end.platform}" if end.platform else f"a Platform for {end.what}"
     return Diagnostic(
         code="SOV101",
         summary="The tier does not admit this platform",
-        detail=f"{question.dataset.address} has the tier {tier}, and its {end.role} {end.what} is"
+        detail=f"{dataset.address} has the tier {tier}, and its {end.role} {end.what} is"
         f" reached over the network {end.network} ({end.platform_type}), which fits {end.fits}"
         " and weaker tiers only.",
         fix=f"Declare `tier: {end.fits}` for the dataset, or reach the platform over a network"
         f" that fits {tier} (`spec.network` of {where}).",
-        locations=_places(question, "spec.tier") or end.locations,
-        address=question.dataset.address,
+        locations=dataset.place("spec.tier") or end.locations,
+        address=dataset.address,
     )
 
 

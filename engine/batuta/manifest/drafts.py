@@ -30,6 +30,7 @@ from batuta.model.resource import (
     MergeConflict,
     Mode,
     OnSourceDelete,
+    OnViolation,
     Platform,
     SourcePart,
     SourceSpec,
@@ -449,6 +450,8 @@ def egress_policy(document: Document, value: Value) -> tuple[EgressPolicy, list[
         deny=tuple(EgressRule(host=rule["host"], ports=()) for rule in spec.get("deny", ())),
         require_tls=spec.get("requireTls", True),
         max_bytes=size_bytes(spec["maxBytes"]) if "maxBytes" in spec else None,
+        filtered="weakestLevel" in spec,
+        on_violation=OnViolation(spec.get("onViolation", OnViolation.CONTINUE)),
         places=Places(document.places),
     )
     return result, report.diagnostics
@@ -479,6 +482,8 @@ def workspace(
         default_tier=Tier(spec["defaultTier"]) if "defaultTier" in spec else None,
         weakest_tier=Tier(chosen["weakestTier"]) if "weakestTier" in chosen else None,
         enforcement=spec.get("enforcement", "Declared"),
+        proxy=spec.get("network", {}).get("proxy"),
+        ca_file=spec.get("network", {}).get("caFile"),
         region=spec.get("region"),
         state=spec.get("state", "local"),
         limits=Limits(

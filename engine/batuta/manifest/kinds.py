@@ -279,6 +279,20 @@ class EgressPolicySpec(TypedDict, total=False):
     requireTls: StrictBool
     logAllRequests: StrictBool
     maxBytes: Size
+    weakestLevel: Annotated[
+        Literal["Filtered"],
+        Field(
+            description="`Filtered` lets HybridSovereign workers run at the level *filtered* where"
+            " *isolated* cannot be had. PrivateCloud and Standard take it anyway."
+        ),
+    ]
+    onViolation: Annotated[
+        Literal["Continue", "Stop"],
+        Field(
+            description="What a refused connection does to its worker: it may go on without"
+            " (default), or it ends and its action fails."
+        ),
+    ]
 
 
 @with_config(CLOSED)

@@ -187,6 +187,7 @@ def _of_policy(policy: EgressPolicy) -> _Defaults:
     return {
         ("spec", "requireTls"): (policy.require_tls, _DEFAULT),
         ("spec", "logAllRequests"): (True, _DEFAULT),
+        ("spec", "onViolation"): (policy.on_violation.value, _DEFAULT),
     }
 
 

@@ -226,9 +226,19 @@ class EgressRule:
     max_upload_bytes: int | None = None
 
 
+class OnViolation(StrEnum):
+    """What a connection that was refused does to the worker that tried it."""
+
+    CONTINUE = "Continue"
+    STOP = "Stop"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EgressPolicy:
-    """Hosts allowed and denied for tiers or named datasets. Parsed and shown; not enforced yet."""
+    """Hosts allowed and denied for tiers or named datasets.
+
+    `filtered` says that a HybridSovereign worker may run at the level *filtered*.
+    """
 
     name: str
     tiers: tuple[Tier, ...] = ()
@@ -237,6 +247,8 @@ class EgressPolicy:
     deny: tuple[EgressRule, ...] = ()
     require_tls: bool = True
     max_bytes: int | None = None
+    filtered: bool = False
+    on_violation: OnViolation = OnViolation.CONTINUE
     places: Mapping[str, Location] = field(default_factory=dict, compare=False, repr=False)
 
 
@@ -251,6 +263,19 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """What of a workspace says how its workers are kept.
+
+    `proxy` is the house's, which the gateway chains to; `ca_file` holds authorities to trust
+    beside the system's, relative to the workspace. `required`: no worker goes on without a level.
+    """
+
+    proxy: str | None = None
+    ca_file: str | None = None
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Workspace:
     """The workspace itself, with the environment that was chosen already resolved."""
 
@@ -259,11 +284,19 @@ class Workspace:
     default_tier: Tier | None = None
     weakest_tier: Tier | None = None
     enforcement: str = "Declared"
+    proxy: str | None = None
+    ca_file: str | None = None
     region: str | None = None
     state: str = "local"
     limits: Limits = Limits()
     budget: BudgetSpec = BudgetSpec()
     places: Mapping[str, Location] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def site(self) -> Site:
+        """How the workers of this workspace are kept."""
+        required = self.enforcement == "Required"
+        return Site(proxy=self.proxy, ca_file=self.ca_file, required=required)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,11 +26,13 @@ from batuta.runtime.applying import Applier, ApplyRequest
 from batuta.runtime.approvals import Grant
 from batuta.runtime.at_rest import AtRest
 from batuta.runtime.auditing import Auditor
+from batuta.runtime.borders import Borders
 from batuta.runtime.cache import Cache
 from batuta.runtime.clock import now_utc
 from batuta.runtime.connections import Connections, format_targets
 from batuta.runtime.datasets import Datasets
 from batuta.runtime.drifting import DriftFinding, find_drift
+from batuta.runtime.egress_view import EgressView
 from batuta.runtime.labels import Labels
 from batuta.runtime.load import Loader, Validation
 from batuta.runtime.observe import Observer, Seen
@@ -153,6 +155,17 @@ class Engine:
         return Observer(
             connections, self.pool, self.cache, datasets, self.seals, self._at_rest
         )  # fmt: skip
+
+    @cached_property
+    def borders(self) -> Borders:
+        """What the workers of each dataset may reach."""
+        records = tuple(self.store.resources())
+        return Borders.of_desired(self.desired, self.observer.connections, records)
+
+    @cached_property
+    def egress(self) -> EgressView:
+        """Answers about egress."""
+        return EgressView(self.borders, frozenset(d.name for d in self.desired.datasets))
 
     @property
     def _at_rest(self) -> AtRest:

@@ -5,13 +5,14 @@ from batuta.cli.root import LazyGroup
 command = LazyGroup(
     "egress",
     {
-        **{name: f"batuta.cli.egress.{name}" for name in ("log",)},
+        **{name: f"batuta.cli.egress.{name}" for name in ("explain", "log")},
         "import": "batuta.cli.egress.import_",
     },
     """Show which hosts the workers of each dataset may reach, and why.
 
     \b
     Example:
+        batuta egress explain s3.lake.test --dataset orders
         batuta egress log --refused
     """,
 )

@@ -1,0 +1,304 @@
+"""What the workers of each dataset may reach, decided before anything is contacted.
+
+A border is made from the documents, the Platforms and the hosts that connectors say they need;
+nobody is asked. Datasets with the same ends and documents share one policy.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from batuta.core.case import world_of
+from batuta.core.egress import policy as egress
+from batuta.core.egress.policy import Action, Composed, Layers, Policy, Reached
+from batuta.core.foresee import foresee
+from batuta.core.plan_input import PlanInput
+from batuta.core.tiers import fit
+from batuta.model.address import Address, parse_address
+from batuta.model.connector import Connection
+from batuta.model.diagnostic import BatutaError, Diagnostic, Severity
+from batuta.model.egress import HostNeed
+from batuta.model.resource import (
+    Dataset,
+    Desired,
+    EgressPolicy,
+    OnViolation,
+    Platform,
+    Site,
+    SourcePart,
+)
+from batuta.model.state import ResourceRecord
+from batuta.model.tier import Network, Tier
+from batuta.runtime.connections import Connections
+from batuta.runtime.registry import connector_for
+from batuta.runtime.sandbox.levels import Need
+
+_TIERS = {tier.value: tier for tier in Tier}
+_NO_LAYERS = Layers(tier=(), dataset=())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Border:
+    """What the workers of one dataset may reach, and how strongly that must be kept.
+
+    `source` and `destination` are hosts and ports that the connectors of the two ends need; a
+    host may be `*.name`. `stop`: the worker ends at the first connection that is refused. Where
+    an error is among `diagnostics` nothing may be contacted.
+    """
+
+    policy: Policy
+    need: Need
+    source: tuple[tuple[str, int], ...] = ()
+    destination: tuple[tuple[str, int], ...] = ()
+    stop: bool = False
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+    @property
+    def refused(self) -> tuple[Diagnostic, ...]:
+        """The errors among the diagnostics."""
+        return tuple(d for d in self.diagnostics if d.severity is Severity.ERROR)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """An address with the name of its Platform, None where it names none."""
+
+    address: Address
+    platform: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """A dataset as far as its border is concerned. `egress` is the policy that it names.
+
+    `guess` says that nobody remembers which policy it named. `refused` are ends that its tier
+    does not admit.
+    """
+
+    name: str
+    tier: Tier
+    declared: bool
+    sources: tuple[Place, ...] = ()
+    destination: Place
+    egress: str | None = None
+    guess: bool = False
+    refused: tuple[Diagnostic, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """One end, looked up: its Platform and the hosts that are needed there."""
+
+    platform: Platform
+    needs: tuple[HostNeed, ...] = ()
+
+
+class Borders:
+    """The borders of one run's datasets, each made at its first use. Safe for several threads."""
+
+    def __init__(
+        self,
+        subjects: Callable[[str], Subject],
+        documents: Iterable[EgressPolicy],
+        connections: Connections,
+        site: Site,
+    ) -> None:
+        self.site = site
+        self.documents = tuple(sorted(documents, key=lambda document: document.name))
+        self._subjects = subjects
+        self._connections = connections
+        self._made: dict[str, Border] = {}
+        self._composed: dict[object, Composed] = {}
+        self._platforms: dict[tuple[str, str | None], Platform] = {}
+
+    @classmethod
+    def of_desired(
+        cls, desired: Desired, connections: Connections, records: Iterable[ResourceRecord] = ()
+    ) -> "Borders":
+        """Return the borders for a plan, or for a look at what manifests describe.
+
+        Args:
+            records: What the state remembers: datasets that no document describes any more, and
+                labels of those that are read.
+        """
+        known = {record.address.partition("/")[2]: record for record in records}
+        world = world_of(PlanInput(desired=desired))
+
+        def subject(name: str) -> Subject:
+            dataset = world.datasets.get(name)
+            if dataset is None:
+                return _of_record(known[name])
+            foreseen = foresee(world, dataset, known)
+            return Subject(
+                name=name,
+                tier=foreseen.tier,
+                declared=foreseen.declared,
+                sources=_sources(dataset, world.datasets),
+                destination=Place(
+                    address=dataset.destination, platform=dataset.destination_platform
+                ),
+                egress=dataset.egress,
+                refused=foreseen.refused,
+            )
+
+        return cls(subject, desired.egress_policies, connections, desired.workspace.site)
+
+    def of(self, name: str) -> Border:
+        """Return the border of a dataset by name: of the manifests, the plan, or the state.
+
+        Raises:
+            KeyError: there is no such dataset: a mistake of the code.
+        """
+        border = self._made.get(name)
+        if border is None:
+            border = self._made[name] = self._around(self._subjects(name))
+        return border
+
+    def at(self, address: Address, platform: str | None = None) -> Border:
+        """Return the border of a place for which no dataset stands, such as one to be shown."""
+        place = Place(address=address, platform=platform)
+        found = self._end(place).platform
+        return self._around(
+            Subject(
+                name=str(address),
+                tier=fit(found.network, found.type),
+                declared=False,
+                destination=place,
+                guess=True,
+            )
+        )
+
+    def reached(self, name: str) -> tuple[Reached, ...]:
+        """Return the Platforms at a dataset's ends that hosts are needed at, and those hosts."""
+        return _reached(self._ends(self._subjects(name)))
+
+    def action(self, name: str) -> Action:
+        """Return what a dataset's policy is made for."""
+        subject = self._subjects(name)
+        return _action(subject, _reached(self._ends(subject)), subject.egress)
+
+    def _around(self, subject: Subject) -> Border:
+        ends = self._ends(subject)
+        reached = _reached(ends)
+        composed, applied = self._composed_for(subject, reached)
+        local = all(end.platform.network is Network.LOCAL for end in ends)
+        return Border(
+            policy=composed.policy,
+            need=Need(
+                tier=subject.tier,
+                local_ends=local,
+                declared=subject.declared,
+                filtered_allowed=any(document.filtered for document in applied.all),
+                required=self.site.required,
+            ),
+            source=_hosts(ends[:-1]),
+            destination=_hosts(ends[-1:]),
+            stop=any(d.on_violation is OnViolation.STOP for d in applied.all),
+            diagnostics=(*subject.refused, *composed.diagnostics),
+        )
+
+    def _composed_for(
+        self, subject: Subject, reached: tuple[Reached, ...]
+    ) -> tuple[Composed, Layers]:
+        action = _action(subject, reached, subject.egress)
+        composed, applied = self._compose(action)
+        if not subject.guess or not _refuses(composed):
+            return composed, applied
+        for document in self.documents:
+            if document.tiers or document.datasets:
+                continue
+            other = self._compose(_action(subject, reached, document.name))
+            if not _refuses(other[0]):
+                return other
+        return composed, applied
+
+    def _compose(self, action: Action) -> tuple[Composed, Layers]:
+        """Compose a policy, once for all datasets that have the same ends and documents."""
+        applied = egress.layers(self.documents, action) if self.documents else _NO_LAYERS
+        key = (
+            action.tier,
+            tuple(document.name for document in applied.tier),
+            tuple(document.name for document in applied.dataset),
+            tuple((end.platform.name, end.needs) for end in action.ends),
+        )
+        found = self._composed.get(key)
+        if found is None or _refuses(found):
+            # A refusal names its dataset, so that each has its own.
+            found = self._composed[key] = egress.compose(applied.all, action)
+        return found, applied
+
+    def _ends(self, subject: Subject) -> tuple[_End, ...]:
+        return tuple(self._end(place) for place in (*subject.sources, subject.destination))
+
+    def _end(self, place: Place) -> _End:
+        """Look an end up; one that cannot be opened needs no host: opening it says why."""
+        inner = place.address.inner
+        try:
+            platform = self._platform(inner, place.platform)
+            hosts = connector_for(inner.scheme).hosts
+            return _End(platform, tuple(hosts(_connection(platform), inner)) if hosts else ())
+        except BatutaError:
+            network = Network.LOCAL if inner.scheme == "file" else Network.PUBLIC
+            return _End(Platform(name=inner.scheme, type=inner.scheme, network=network))
+
+    def _platform(self, inner: Address, name: str | None) -> Platform:
+        key = (inner.scheme, name)
+        platform = self._platforms.get(key)
+        if platform is None:
+            platform = self._platforms[key] = self._connections.platform_of(inner, name)
+        return platform
+
+
+def _sources(dataset: Dataset, datasets: Mapping[str, Dataset]) -> tuple[Place, ...]:
+    parts: tuple[SourcePart, ...] = dataset.source.merge or (dataset.source,)
+    places: list[Place] = []
+    for part in parts:
+        if part.address is not None:
+            places.append(Place(address=part.address, platform=part.platform))
+        elif part.dataset is not None and part.dataset in datasets:
+            above = datasets[part.dataset]
+            places.append(Place(address=above.destination, platform=above.destination_platform))
+    return tuple(places)
+
+
+def _of_record(record: ResourceRecord) -> Subject:
+    """Return a dataset without a document; which policy it named is not remembered."""
+    return Subject(
+        name=record.address.partition("/")[2],
+        tier=_TIERS.get(record.facts.tier, Tier.STANDARD),
+        declared=not record.facts.tier_derived,
+        destination=Place(
+            address=parse_address(record.destination), platform=record.destination_platform
+        ),
+        guess=True,
+    )
+
+
+def _action(subject: Subject, reached: tuple[Reached, ...], named: str | None) -> Action:
+    return Action(tier=subject.tier, dataset=subject.name, ends=reached, named=named)
+
+
+def _reached(ends: Iterable[_End]) -> tuple[Reached, ...]:
+    return tuple(Reached(platform=end.platform, needs=end.needs) for end in ends if end.needs)
+
+
+def _hosts(ends: Iterable[_End]) -> tuple[tuple[str, int], ...]:
+    return tuple(dict.fromkeys((need.host, need.port) for end in ends for need in end.needs))
+
+
+def _refuses(composed: Composed) -> bool:
+    return any(d.severity is Severity.ERROR for d in composed.diagnostics)
+
+
+def _connection(platform: Platform) -> Connection:
+    """Return the Platform as connectors see it, without any secret."""
+    options = dict(platform.options)
+    if platform.region is not None:
+        options.setdefault("region", platform.region)
+    return Connection(
+        platform=platform.name,
+        type=platform.type,
+        network=platform.network,
+        region=platform.region,
+        endpoints=platform.endpoints,
+        options=options,
+    )
