@@ -61,7 +61,7 @@ class EgressView:
                     code="DAT101",
                     summary="No dataset there",
                     detail=f"`{name}` is none of the datasets of the manifests.",
-                    fix="Name one of them: `batuta plan --offline` lists all.",
+                    fix="Name one of them: `batuta plan` lists all.",
                 )
             )
         return name
