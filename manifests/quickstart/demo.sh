@@ -14,7 +14,8 @@ cd "$work"
 environment=
 if [ "${1:-}" = s3 ]; then
     environment=s3
-    export BATUTA_VAR_ENDPOINT="$AWS_ENDPOINT_URL"
+    BATUTA_VAR_PORT=${AWS_ENDPOINT_URL##*:}
+    export BATUTA_VAR_PORT
 fi
 
 say() { printf '\n\033[1m== %s\033[0m\n' "$1"; }

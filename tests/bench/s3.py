@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.bench import s3_copy
 from tests.bench.measure import MIB, Rounds, Row, Sample, batuta, python, run, take_turns
 from tests.bench.s3_server import Server, make_bucket, serving
+from tests.plain import plain_text
 from tests.servers._base.venv import program
 
 SECTION = "S3 to a local directory"
@@ -95,6 +96,8 @@ def _ours(place: Path, server: Server, bucket: str) -> Sample:
 
 def sync(home: Path, server: Server, bucket: str) -> Sample:
     """Run `batuta data sync` of a whole bucket into `home`."""
+    workspace = "apiVersion: batuta.dev/v1\nkind: Workspace\nspec: {}\n"
+    (home / "batuta.yaml").write_text(workspace + plain_text(server.endpoint))
     command = batuta("data", "sync", f"s3://{bucket}/", "out/", "--format", "files", "--yes")
     return run(command, cwd=home, env=server.environment)
 

@@ -99,6 +99,7 @@ CODES = {
     "PLN117": Exit.INVALID,
     "PLN131": Exit.INVALID,
     "PLN132": Exit.INVALID,
+    "PLN133": Exit.INVALID,
     "PLN141": Exit.INVALID,
     "PLN142": Exit.INVALID,
     "PLN143": Exit.INVALID,

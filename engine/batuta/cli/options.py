@@ -127,6 +127,13 @@ def _drift_policy(
     return DriftPolicy(**chosen)
 
 
+def egress_option(command: _C) -> _C:
+    """Add `--egress`."""
+    return click.option(
+        "--egress", metavar="NAME", help="The EgressPolicy to go by, one of the workspace's."
+    )(command)
+
+
 def loss_option(command: _C) -> _C:
     """Add `--allow-data-loss`."""
     return click.option(

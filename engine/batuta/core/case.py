@@ -110,6 +110,8 @@ def target(dataset: Dataset) -> Target:
         history=dataset.history,
         origin=dataset.origin.value,
         depends_on=dataset.depends_on,
+        egress=dataset.egress,
+        tier=dataset.tier,
         locations=dataset.place("metadata.name"),
     )
 
@@ -122,7 +124,7 @@ def preconditions(world: World, dataset: Dataset, observation: Observation) -> P
         head=destination.head if isinstance(destination, DestinationState) else None,
         revision=observation.record.revision if observation.record else 0,
         manifest=dataset.manifest_digest,
-        policies=world.input.policies,
+        policies=world.input.policies(dataset.name),
         prices=world.input.prices,
     )
 

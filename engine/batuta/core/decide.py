@@ -6,7 +6,8 @@ from batuta.core import refusals
 from batuta.core.carrying import carried, sources_of, ways
 from batuta.core.case import Case, World, ends_of, wanted_facts
 from batuta.core.compare import compared
-from batuta.core.draft import Decision, calm, stop, stop_unseen
+from batuta.core.draft import Decision, calm, stop, stop_closed, stop_unseen
+from batuta.core.egress.policy import Action, compose
 from batuta.core.labels.flows import Input, Place
 from batuta.core.labels.lattice import of_record
 from batuta.core.labels.merging import merge_refusal
@@ -43,6 +44,9 @@ def decide(world: World, dataset: Dataset, upstream: Upstream) -> Decision:
     upstream is made in this plan waits for the next one; one whose upstream only changes is
     planned against what is there now, and says so.
     """
+    before = world.input.beforehand.get(dataset.name)
+    if before is not None and before.refused:
+        return Decision(action=stop_closed(world, dataset, before.refused))
     observation = world.input.observed.get(dataset.name)
     if observation is None:
         # Without a look at the world every answer would be a guess.
@@ -77,6 +81,8 @@ def _with_source(case: Case, upstream: Upstream) -> Decision:
     answer = judged(case, source)
     if answer.refused:
         return Decision(action=_refused(case, source, answer))
+    if closed := _closed(case, answer.tier):
+        return Decision(action=stop(case, Why.SOVEREIGNTY, closed))
     decision = _shaped(case, source, answer)
     notes = source.notes
     changed = [name for name in upstreams if name in upstream.changed]
@@ -105,6 +111,18 @@ def _refused(case: Case, source: SourceState, answer: Answer) -> Blocked:
     met = merge_refusal(place, inputs, case.dataset.address, where)
     found = (*answer.diagnostics, met) if met is not None else answer.diagnostics
     return stop(case, Why.SOVEREIGNTY, found, question="sovereignty")
+
+
+def _closed(case: Case, tier: Tier) -> tuple[Diagnostic, ...]:
+    """Return what forbids the hosts under the tier that the data's label gave, if it is another."""
+    before = case.world.input.beforehand.get(case.dataset.name)
+    if before is None or before.tier is tier or not before.reached:
+        return ()
+    action = Action(
+        tier=tier, dataset=case.dataset.name, ends=before.reached, named=case.dataset.egress
+    )
+    found = compose(case.world.input.desired.egress_policies, action)
+    return tuple(d for d in found.diagnostics if d.severity is Severity.ERROR)
 
 
 def _wrong_format(case: Case, source: SourceState) -> Diagnostic | None:

@@ -1,6 +1,6 @@
 """From a decision to an action: what is drafted passes the gates, then becomes immutable."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from batuta.core import gates, refusals
 from batuta.core.case import Case, World, preconditions, target
@@ -116,11 +116,20 @@ def stop_unseen(world: World, dataset: Dataset) -> Blocked:
     return Blocked(
         target=target(dataset),
         preconditions=Preconditions(
-            manifest=dataset.manifest_digest, policies=given.policies, prices=given.prices
+            manifest=dataset.manifest_digest,
+            policies=given.policies(dataset.name),
+            prices=given.prices,
         ),
         reasons=(reason(Why.NOT_READ),),
         diagnostics=(found,),
     )
+
+
+def stop_closed(world: World, dataset: Dataset, refused: tuple[Diagnostic, ...]) -> Blocked:
+    """Return a Blocked action for a dataset for which nothing may be contacted."""
+    unseen = stop_unseen(world, dataset)
+    why = reason(Why.SOVEREIGNTY, _first_place(refused))
+    return replace(unseen, reasons=(why,), diagnostics=refused)
 
 
 def calm(

@@ -11,6 +11,8 @@ from batuta.model.canonical import Json, canonical_bytes
 from batuta.model.diagnostic import BatutaError, Diagnostic
 from batuta.model.plan import PLAN_FORMAT_VERSION, Plan
 
+_NEVER = "`format_version` {} was never in use."
+
 
 def plan_to_document(plan: Plan) -> dict[str, Json]:
     """Return `plan` as JSON values: maps, lists, texts, integers and booleans."""
@@ -40,7 +42,8 @@ def parse_plan(document: bytes) -> Plan:
     """Return the plan that `document` spells.
 
     Raises:
-        BatutaError: PLN131 for a text that is no plan, PLN132 for one of a newer version.
+        BatutaError: PLN131 for a text that is no plan, PLN132 for one of a newer version, PLN133 for
+            one of an older version.
     """
     try:
         value = json.loads(document)
@@ -52,7 +55,7 @@ def parse_plan(document: bytes) -> Plan:
     if version > PLAN_FORMAT_VERSION:
         raise BatutaError(_newer(version))
     if version != PLAN_FORMAT_VERSION:
-        raise _unreadable(f"`format_version` {version} was never in use.")
+        raise BatutaError(_older(version)) if version > 0 else _unreadable(_NEVER.format(version))
     try:
         return decode(Plan, value)
     except (ValueError, RecursionError) as error:
@@ -67,6 +70,16 @@ def _unreadable(detail: str) -> BatutaError:
             detail=detail,
             fix="Make a new one with `batuta plan --out FILE`; a plan is never edited.",
         )
+    )
+
+
+def _older(version: int) -> Diagnostic:
+    return Diagnostic(
+        code="PLN133",
+        summary="The plan was made by an older batuta",
+        detail=f"Its format version is {version}; since {PLAN_FORMAT_VERSION} a plan carries the"
+        " egress policies that its workers are kept by, so an older one is not applied.",
+        fix="Plan again with this batuta: batuta plan --out FILE",
     )
 
 

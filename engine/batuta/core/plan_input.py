@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from batuta.core.egress.policy import Reached
 from batuta.model.decision import Approval
-from batuta.model.diagnostic import Diagnostic
+from batuta.model.diagnostic import Diagnostic, Severity
 from batuta.model.observed import DestinationState, SourceState
 from batuta.model.resource import Desired, DriftChoice, DriftPolicy
 from batuta.model.state import ResourceRecord
+from batuta.model.tier import Tier
 
 HeadRelation = Literal["same", "descendant", "older", "foreign"]
 """How the log's head relates to the one in the state: the last two may be a rollback."""
@@ -37,6 +39,31 @@ class Observation:
     head: HeadRelation | None = None
     feed: Feed | None = None
     standing: tuple[Approval, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beforehand:
+    """What was decided of one dataset before anything was contacted for it.
+
+    `tier` is the one that was foreseen. `reached` are the ends that hosts are needed at. Where
+    there is an error among `diagnostics` nothing was contacted. `policies` is a digest of the
+    documents that apply, empty where none does.
+    """
+
+    tier: Tier
+    reached: tuple[Reached, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
+    policies: str = ""
+
+    @property
+    def refused(self) -> tuple[Diagnostic, ...]:
+        """The errors among the diagnostics."""
+        return tuple(d for d in self.diagnostics if d.severity is Severity.ERROR)
+
+    @property
+    def notes(self) -> tuple[Diagnostic, ...]:
+        """What is worth saying and stops nothing."""
+        return tuple(d for d in self.diagnostics if d.severity is not Severity.ERROR)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +99,9 @@ class PlanInput:
     A dataset without an observation was not read (an offline plan). `target_bytes` gives for
     each format that can be written the Arrow size at which its parts end. `read` names the
     platforms that were read. `on_drift` outranks the manifests, and `drift_answers`, by
-    address, outranks both. `policies` and `prices` are digests. `spent` holds, by the text of a
-    decision that was used already, the resource that used it.
+    address, outranks both. `prices` is a digest. `spent` holds, by the text of a decision that
+    was used already, the resource that used it. `beforehand` holds, by dataset name, what was
+    decided before anything was contacted; one that is missing needs no host.
     """
 
     desired: Desired
@@ -83,11 +111,16 @@ class PlanInput:
     on_drift: DriftPolicy | None = None
     drift_answers: Mapping[str, DriftChoice] = field(default_factory=dict)
     target_bytes: Mapping[str, int] = field(default_factory=dict)
-    policies: str = ""
     prices: str = ""
     batuta_version: str = ""
     read: tuple[str, ...] = ()
     spent: Mapping[str, str] = field(default_factory=dict)
+    beforehand: Mapping[str, Beforehand] = field(default_factory=dict)
+
+    def policies(self, name: str) -> str:
+        """Return the digest of the egress policies that apply to a dataset."""
+        before = self.beforehand.get(name)
+        return "" if before is None else before.policies
 
 
 def is_named(names: tuple[str, ...], address: str) -> bool:

@@ -61,6 +61,7 @@ def plan(given: PlanInput) -> Plan:
         read=tuple(sorted(given.read)),
         actions=tuple(decision.action for decision in decisions),
         diagnostics=selection.diagnostics
+        + _notes(given, selection)
         + tuple(found for decision in decisions for found in _by_code(decision.diagnostics)),
         limits=_limits(workspace.limits),
     )
@@ -130,6 +131,17 @@ def _tier(seen: Observation) -> str | None:
     if isinstance(state, DestinationState) and state.snapshot is not None:
         return state.snapshot.entry.facts.tier
     return seen.record.facts.tier if seen.record is not None else None
+
+
+def _notes(given: PlanInput, selection: Selection) -> tuple[Diagnostic, ...]:
+    """What is worth saying of Platforms and policies, once for all datasets that use them."""
+    found = {
+        note
+        for name in selection.names
+        if (before := given.beforehand.get(name)) is not None
+        for note in before.notes
+    }
+    return tuple(sorted(found, key=lambda d: (d.code, d.detail)))
 
 
 def _by_code(found: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:

@@ -12,6 +12,9 @@ from batuta.model.observed import DestinationState
 from batuta.model.plan import Blocked, Delete, Preconditions, Release, Target
 from batuta.model.resource import DeletionPolicy, HistorySpec
 from batuta.model.state import ResourceRecord
+from batuta.model.tier import Tier
+
+_TIERS = {tier.value: tier for tier in Tier}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,12 +42,14 @@ def orphaned(given: PlanInput, orphan: Orphan, *, in_use: bool) -> Decision:
             destination_platform=record.destination_platform,
             history=HistorySpec(),
             origin=record.origin,
+            tier=_TIERS.get(record.facts.tier),
+            tier_derived=record.facts.tier_derived,
         ),
         preconditions=Preconditions(
             head=state.head if isinstance(state, DestinationState) else None,
             revision=record.revision,
             manifest=record.manifest,
-            policies=given.policies,
+            policies=given.policies(record.address.partition("/")[2]),
             prices=given.prices,
         ),
         destination=state,

@@ -10,22 +10,25 @@ from batuta.model.plan import Action, Blocked, Delete, NoOp, Plan, Relabel, Rele
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Now:
-    """One resource as it is now; `source_version` is None where the source is not read."""
+    """One resource as it is now; `source_version` is None where the source is not read.
+
+    `policies` is a digest of the egress policies that apply to it.
+    """
 
     source_version: str | None
     head: Head | None
     revision: int
     manifest: str
+    policies: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorldNow:
-    """The world now: digests of policies and prices, and the resources by address.
+    """The world now: the digest of prices, and the resources by address.
 
     `manifest_known` is False where only a saved plan is at hand, without its manifests.
     """
 
-    policies: str
     prices: str
     resources: Mapping[str, Now]
     manifest_known: bool = True
@@ -62,8 +65,8 @@ def moved(action: Action, now: WorldNow) -> tuple[Diagnostic, ...]:
         found.append(_diagnostic("PLN123", address, says))
     if now.manifest_known and before.manifest != here.manifest:
         found.append(_diagnostic("PLN124", address, "its manifest was edited"))
-    if before.policies != now.policies:
-        found.append(_diagnostic("PLN125", address, "the policies were edited"))
+    if before.policies != here.policies:
+        found.append(_diagnostic("PLN125", address, "its egress policies were edited"))
     if before.prices != now.prices:
         found.append(_diagnostic("PLN126", address, "the prices were edited"))
     return tuple(found)

@@ -32,6 +32,7 @@ LATER_SCHEMES = frozenset(
     {"abfs", "databricks", "glue", "hf", "iceberg", "mlflow", "pacha", "sagemaker", "snowflake"}
 )
 _FALLBACK_FORMAT = "ald"
+_LOOPBACK = re.compile(r"127(\.\d{1,3}){3}|\[::1\]|localhost")
 _NO_BUDGET = BudgetSpec()
 
 
@@ -329,11 +330,11 @@ def check_egress(
     dataset_names: frozenset[str],
 ) -> list[Diagnostic]:
     """Report policies that switch TLS off beyond the site, or that name no dataset."""
-    hosts = {_host(e) for p in platforms if p.network is Network.ON_PREM for e in p.endpoints}
+    hosts = {_host(e) for p in platforms if p.network is Network.ON_PREM for e in _endpoints(p)}
     findings: list[Diagnostic] = []
     for _, (document, policy) in sorted(policies.items()):
         report = Reporter(document)
-        outside = [rule.host for rule in policy.allow if rule.host not in hosts]
+        outside = [rule.host for rule in policy.allow if not _inside(rule.host, hosts)]
         if not policy.require_tls and (outside or not policy.allow):
             named = quoted(outside[0]) if outside else "any host"
             detail = f"`requireTls: false` is for endpoints of OnPrem Platforms; {named} is none."
@@ -349,5 +350,21 @@ def check_egress(
     return findings
 
 
+def _endpoints(platform: Platform) -> list[str]:
+    """The endpoints of a Platform, those among its own options too."""
+    own = [text for _, text in platform.options if isinstance(text, str) and "://" in text]
+    return [*platform.endpoints, *own]
+
+
+def _inside(host: str, endpoints: set[str]) -> bool:
+    """True for this machine, for an endpoint in the house, and for a bucket's name before one."""
+    return (
+        _LOOPBACK.fullmatch(host) is not None
+        or host in endpoints
+        or host.partition(".")[2] in endpoints
+    )
+
+
 def _host(endpoint: str) -> str:
-    return re.sub(r"^[a-z]+://", "", endpoint).partition("/")[0].rpartition("@")[2].split(":")[0]
+    bare = re.sub(r"^[a-z]+://", "", endpoint).partition("/")[0].rpartition("@")[2]
+    return bare.partition("]")[0] + "]" if bare.startswith("[") else bare.split(":")[0]

@@ -4,7 +4,7 @@ Immutable, storable, named by the digest of its canonical JSON. It is the execut
 apply reads nothing else. Every action has a literal `kind`; `match` over `Action` is closed.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from batuta.model.canonical import Json
@@ -12,11 +12,19 @@ from batuta.model.change import Change, Effect
 from batuta.model.cost import CostEstimate
 from batuta.model.diagnostic import Diagnostic, Location
 from batuta.model.log import Facts, Head, Label
-from batuta.model.resource import HistorySpec, IncrementalSpec, Platform, SourceSpec
+from batuta.model.resource import (
+    EgressPolicy,
+    HistorySpec,
+    IncrementalSpec,
+    Platform,
+    Site,
+    SourceSpec,
+)
 from batuta.model.table import TableSchema
+from batuta.model.tier import Tier
 from batuta.model.transfer import Output
 
-PLAN_FORMAT_VERSION = 1
+PLAN_FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +69,11 @@ class Volume:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """The dataset that an action touches, with all that apply needs to know of it."""
+    """The dataset that an action touches, with all that apply needs to know of it.
+
+    `egress` is the EgressPolicy that it names. `tier` is the declared one, or the recorded one
+    where no document is left; None where the facts of the action hold it.
+    """
 
     resource: str
     destination: str
@@ -69,6 +81,9 @@ class Target:
     history: HistorySpec
     origin: str
     depends_on: tuple[str, ...] = ()
+    egress: str | None = None
+    tier: Tier | None = None
+    tier_derived: bool = False
     locations: tuple[Location, ...] = ()
 
 
@@ -234,7 +249,8 @@ class Upstream:
 class Plan:
     """Actions in the order they run (dependencies first, then by resource).
 
-    `platforms` and `upstreams` are what apply opens addresses with: it reads no manifests.
+    `platforms` and `upstreams` are what apply opens addresses with, `egress` and `site` what it
+    keeps its workers by: it reads no manifests. `egress` has only the documents that apply.
 
     `partial` is true where selectors left resources out; `not_selected` counts them.
     `read` names the platforms that were read; empty means offline. No clock in here.
@@ -252,6 +268,8 @@ class Plan:
     limits: tuple[tuple[str, Json], ...] = ()
     platforms: tuple[Platform, ...] = ()
     upstreams: tuple[Upstream, ...] = ()
+    egress: tuple[EgressPolicy, ...] = ()
+    site: Site = field(default_factory=Site)
 
     @property
     def has_changes(self) -> bool:

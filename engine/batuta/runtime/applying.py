@@ -41,15 +41,15 @@ class ApplyRequest:
 class Applier:
     """Applies plans with one observer and one state store.
 
-    `manifests` are the digests of the documents now, by resource; one that is not known is
-    taken as it was. `policies` and `prices` are digests.
+    `manifests` are the digests of the documents now, and `policies` those of the egress policies
+    that apply, by resource; one that is not known is taken as it was. `prices` is a digest.
     """
 
     observer: Observer
     store: StateStore
     recover: Callable[[], tuple[str, ...]]
     manifests: Mapping[str, str] = field(default_factory=dict)
-    policies: str = ""
+    policies: Mapping[str, str] = field(default_factory=dict)
     prices: str = ""
 
     def apply(
@@ -115,10 +115,11 @@ class Applier:
                 head=self._head(action, found),
                 revision=revisions.get(address, 0),
                 manifest=self.manifests.get(address, action.preconditions.manifest),
+                policies=self.policies.get(address, action.preconditions.policies),
             )
         if unread:
             raise BatutaError(*unread)
-        now = WorldNow(policies=self.policies, prices=self.prices, resources=resources)
+        now = WorldNow(prices=self.prices, resources=resources)
         if moved := stale(plan, now):
             raise StalePlan(*moved)
 

@@ -4,35 +4,35 @@ A border is made from the documents, the Platforms and the hosts that connectors
 nobody is asked. Datasets with the same ends and documents share one policy.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 
-from batuta.core.case import world_of
+import msgspec
+
 from batuta.core.egress import policy as egress
-from batuta.core.egress.policy import Action, Composed, Layers, Policy, Reached
-from batuta.core.foresee import foresee
-from batuta.core.plan_input import PlanInput
+from batuta.core.egress.policy import Composed, Layers, Policy, Reached
 from batuta.core.tiers import fit
-from batuta.model.address import Address, parse_address
+from batuta.model import canonical
+from batuta.model.address import Address
 from batuta.model.connector import Connection
 from batuta.model.diagnostic import BatutaError, Diagnostic, Severity
 from batuta.model.egress import HostNeed
+from batuta.model.plan import Plan
 from batuta.model.resource import (
-    Dataset,
     Desired,
     EgressPolicy,
     OnViolation,
     Platform,
     Site,
-    SourcePart,
 )
 from batuta.model.state import ResourceRecord
-from batuta.model.tier import Network, Tier
+from batuta.model.tier import Network
+from batuta.runtime import border_subjects as subjects
+from batuta.runtime.border_subjects import Place, Subject
 from batuta.runtime.connections import Connections
 from batuta.runtime.registry import connector_for
 from batuta.runtime.sandbox.levels import Need
 
-_TIERS = {tier.value: tier for tier in Tier}
 _NO_LAYERS = Layers(tier=(), dataset=())
 
 
@@ -42,7 +42,8 @@ class Border:
 
     `source` and `destination` are hosts and ports that the connectors of the two ends need; a
     host may be `*.name`. `stop`: the worker ends at the first connection that is refused. Where
-    an error is among `diagnostics` nothing may be contacted.
+    an error is among `diagnostics` nothing may be contacted. `policies` is a digest of the
+    documents that apply and of the site, whatever hosts are needed.
     """
 
     policy: Policy
@@ -51,37 +52,12 @@ class Border:
     destination: tuple[tuple[str, int], ...] = ()
     stop: bool = False
     diagnostics: tuple[Diagnostic, ...] = ()
+    policies: str = ""
 
     @property
     def refused(self) -> tuple[Diagnostic, ...]:
         """The errors among the diagnostics."""
         return tuple(d for d in self.diagnostics if d.severity is Severity.ERROR)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """An address with the name of its Platform, None where it names none."""
-
-    address: Address
-    platform: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
-    """A dataset as far as its border is concerned. `egress` is the policy that it names.
-
-    `guess` says that nobody remembers which policy it named. `refused` are ends that its tier
-    does not admit.
-    """
-
-    name: str
-    tier: Tier
-    declared: bool
-    sources: tuple[Place, ...] = ()
-    destination: Place
-    egress: str | None = None
-    guess: bool = False
-    refused: tuple[Diagnostic, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,18 +73,19 @@ class Borders:
 
     def __init__(
         self,
-        subjects: Callable[[str], Subject],
+        known: Callable[[str], Subject],
         documents: Iterable[EgressPolicy],
         connections: Connections,
         site: Site,
     ) -> None:
         self.site = site
         self.documents = tuple(sorted(documents, key=lambda document: document.name))
-        self._subjects = subjects
+        self._known = known
         self._connections = connections
         self._made: dict[str, Border] = {}
         self._composed: dict[object, Composed] = {}
         self._platforms: dict[tuple[str, str | None], Platform] = {}
+        self._digests: dict[tuple[str, ...], str] = {}
 
     @classmethod
     def of_desired(
@@ -120,27 +97,17 @@ class Borders:
             records: What the state remembers: datasets that no document describes any more, and
                 labels of those that are read.
         """
-        known = {record.address.partition("/")[2]: record for record in records}
-        world = world_of(PlanInput(desired=desired))
+        return cls(
+            subjects.of_desired(desired, records),
+            desired.egress_policies,
+            connections,
+            desired.workspace.site,
+        )
 
-        def subject(name: str) -> Subject:
-            dataset = world.datasets.get(name)
-            if dataset is None:
-                return _of_record(known[name])
-            foreseen = foresee(world, dataset, known)
-            return Subject(
-                name=name,
-                tier=foreseen.tier,
-                declared=foreseen.declared,
-                sources=_sources(dataset, world.datasets),
-                destination=Place(
-                    address=dataset.destination, platform=dataset.destination_platform
-                ),
-                egress=dataset.egress,
-                refused=foreseen.refused,
-            )
-
-        return cls(subject, desired.egress_policies, connections, desired.workspace.site)
+    @classmethod
+    def of_plan(cls, plan: Plan, connections: Connections) -> "Borders":
+        """Return the borders of a plan's actions; no manifest is needed for them."""
+        return cls(subjects.of_plan(plan), plan.egress, connections, plan.site)
 
     def of(self, name: str) -> Border:
         """Return the border of a dataset by name: of the manifests, the plan, or the state.
@@ -150,8 +117,18 @@ class Borders:
         """
         border = self._made.get(name)
         if border is None:
-            border = self._made[name] = self._around(self._subjects(name))
+            border = self._made[name] = self._around(self._known(name))
         return border
+
+    def kept(self, name: str) -> Border:
+        """Return the border for looking into what a dataset keeps: its source is not read."""
+        subject = self._known(name)
+        return self._around(replace(subject, sources=(), refused=(), guess=subject.egress is None))
+
+    def used(self, plan: Plan) -> frozenset[str]:
+        """Return the names of the documents that apply to at least one action of a plan."""
+        names = {a.target.resource.partition("/")[2] for a in plan.actions}
+        return frozenset(d for name in names for d in self.of(name).policy.documents)
 
     def at(self, address: Address, platform: str | None = None) -> Border:
         """Return the border of a place for which no dataset stands, such as one to be shown."""
@@ -169,11 +146,11 @@ class Borders:
 
     def reached(self, name: str) -> tuple[Reached, ...]:
         """Return the Platforms at a dataset's ends that hosts are needed at, and those hosts."""
-        return _reached(self._ends(self._subjects(name)))
+        return _reached(self._ends(self._known(name)))
 
-    def action(self, name: str) -> Action:
+    def action(self, name: str) -> egress.Action:
         """Return what a dataset's policy is made for."""
-        subject = self._subjects(name)
+        subject = self._known(name)
         return _action(subject, _reached(self._ends(subject)), subject.egress)
 
     def _around(self, subject: Subject) -> Border:
@@ -194,7 +171,16 @@ class Borders:
             destination=_hosts(ends[-1:]),
             stop=any(d.on_violation is OnViolation.STOP for d in applied.all),
             diagnostics=(*subject.refused, *composed.diagnostics),
+            policies=self._digest(applied),
         )
+
+    def _digest(self, applied: Layers) -> str:
+        names = tuple(document.name for document in applied.all)
+        found = self._digests.get(names)
+        if found is None:
+            said = [msgspec.to_builtins(bare(document)) for document in applied.all]
+            found = self._digests[names] = canonical.digest([said, msgspec.to_builtins(self.site)])
+        return found
 
     def _composed_for(
         self, subject: Subject, reached: tuple[Reached, ...]
@@ -211,7 +197,7 @@ class Borders:
                 return other
         return composed, applied
 
-    def _compose(self, action: Action) -> tuple[Composed, Layers]:
+    def _compose(self, action: egress.Action) -> tuple[Composed, Layers]:
         """Compose a policy, once for all datasets that have the same ends and documents."""
         applied = egress.layers(self.documents, action) if self.documents else _NO_LAYERS
         key = (
@@ -248,33 +234,13 @@ class Borders:
         return platform
 
 
-def _sources(dataset: Dataset, datasets: Mapping[str, Dataset]) -> tuple[Place, ...]:
-    parts: tuple[SourcePart, ...] = dataset.source.merge or (dataset.source,)
-    places: list[Place] = []
-    for part in parts:
-        if part.address is not None:
-            places.append(Place(address=part.address, platform=part.platform))
-        elif part.dataset is not None and part.dataset in datasets:
-            above = datasets[part.dataset]
-            places.append(Place(address=above.destination, platform=above.destination_platform))
-    return tuple(places)
+def _action(subject: Subject, reached: tuple[Reached, ...], named: str | None) -> egress.Action:
+    return egress.Action(tier=subject.tier, dataset=subject.name, ends=reached, named=named)
 
 
-def _of_record(record: ResourceRecord) -> Subject:
-    """Return a dataset without a document; which policy it named is not remembered."""
-    return Subject(
-        name=record.address.partition("/")[2],
-        tier=_TIERS.get(record.facts.tier, Tier.STANDARD),
-        declared=not record.facts.tier_derived,
-        destination=Place(
-            address=parse_address(record.destination), platform=record.destination_platform
-        ),
-        guess=True,
-    )
-
-
-def _action(subject: Subject, reached: tuple[Reached, ...], named: str | None) -> Action:
-    return Action(tier=subject.tier, dataset=subject.name, ends=reached, named=named)
+def bare(document: EgressPolicy) -> EgressPolicy:
+    """Return a document without where it was written: a plan says nothing of the folder."""
+    return replace(document, places={})
 
 
 def _reached(ends: Iterable[_End]) -> tuple[Reached, ...]:

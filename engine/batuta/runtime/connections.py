@@ -1,8 +1,10 @@
 """From an address and the Platforms of a workspace to what a connector needs to open it."""
 
+import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from batuta.model.address import Address
 from batuta.model.connector import Connection, Connector, Files
@@ -14,6 +16,8 @@ from batuta.runtime.discreet import discreet
 from batuta.runtime.registry import connector_for, formats
 from batuta.runtime.worker.main import connection
 from batuta.runtime.worker.wire import Access
+
+_LOOPBACK_4, _LOOPBACK_6 = "127.0.0.0/8", "::1/128"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +114,14 @@ def implicit_platform(connector: Connector, environment: Mapping[str, str]) -> P
     """Return the Platform that the vendor's own defaults state; secrets stay references."""
     stated = dict(connector.implicit(environment)) if connector.implicit else {}
     references = stated.pop("credentials", None)
+    local = connector.platform_type == "local"
+    here = loopback_ranges(stated.get("endpoint"))
     return Platform(
         name=connector.platform_type,
         type=connector.platform_type,
-        network=Network.LOCAL if connector.platform_type == "local" else Network.PUBLIC,
+        network=Network.LOCAL if local else Network.ON_PREM if here else Network.PUBLIC,
+        endpoints=(str(stated["endpoint"]),) if here else (),
+        cidrs=here,
         options=tuple(stated.items()),
         credentials=tuple(
             (str(name), str(reference))
@@ -121,6 +129,25 @@ def implicit_platform(connector: Connector, environment: Mapping[str, str]) -> P
         ),
         implicit=True,
     )
+
+
+def loopback_ranges(endpoint: object) -> tuple[str, ...]:
+    """Return the address ranges of this machine where `endpoint` is a URL that stays on it.
+
+    A store that listens on loopback is in the house, whoever runs it; any other place that only
+    the environment names is taken for a public one.
+    """
+    if not isinstance(endpoint, str):
+        return ()
+    try:
+        host = urlsplit(endpoint if "://" in endpoint else f"https://{endpoint}").hostname or ""
+        address = None if host == "localhost" else ipaddress.ip_address(host)
+    except ValueError:
+        return ()
+    if address is not None and not address.is_loopback:
+        return ()
+    both = (_LOOPBACK_4, _LOOPBACK_6)
+    return both if address is None else (both[address.version == 6],)
 
 
 def _written(platform: Platform, key: str) -> tuple[Location, ...]:

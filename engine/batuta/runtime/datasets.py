@@ -13,6 +13,7 @@ from batuta.model.resource import Dataset
 from batuta.model.state import ResourceRecord
 from batuta.model.table import TableSchema
 from batuta.model.tier import Tier
+from batuta.runtime.borders import Borders
 from batuta.runtime.clock import now_utc
 from batuta.runtime.observe import Observer
 from batuta.runtime.registry import formats
@@ -40,25 +41,31 @@ class Datasets:
     wanted: dict[str, Dataset]
     observer: Observer
     store: StateStore
+    borders: Callable[[], Borders]
 
     def find(self, where: str) -> Place:
         """Return the dataset that `where` names: a resource, or an address.
 
         Raises:
-            BatutaError: CLI-side codes are not used here; DAT101 nothing is there.
+            BatutaError: DAT101, nothing is there; EGR codes where no policy lets anybody look.
         """
         name = where.removeprefix("Dataset/")
         record = self.store.resource(f"Dataset/{name}")
         if name in self.wanted:
             dataset = self.wanted[name]
             destination, platform = dataset.destination, dataset.destination_platform
+            border = self.borders().kept(name)
         elif record is not None:
             destination = parse_address(record.destination)
             platform = record.destination_platform
+            border = self.borders().kept(name)
         else:
             destination, platform = _address(where), None
             record = self._recorded_at(destination)
             name = record.address.partition("/")[2] if record else str(destination)
+            border = self.borders().at(destination, platform)
+        if border.refused:
+            raise BatutaError(*border.refused)
         opened = self.observer.store_at(destination, platform)
         return Place(
             resource=f"Dataset/{name}", destination=destination, platform=platform,

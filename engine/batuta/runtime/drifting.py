@@ -15,16 +15,20 @@ from batuta.model.diagnostic import Diagnostic
 from batuta.model.event import Event
 from batuta.model.resource import Dataset
 from batuta.model.state import ResourceRecord
+from batuta.runtime.borders import Borders
 from batuta.runtime.observe import Observer, Seen
 from batuta.runtime.state.store import StateStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriftFinding:
-    """One drift: at the source (schema), at the destination (files), or of the log (head)."""
+    """One drift: at the source (schema), at the destination (files), or of the log (head).
+
+    `policy` is none: a tier or an egress policy forbids to look.
+    """
 
     address: str
-    kind: Literal["source", "destination", "log"]
+    kind: Literal["source", "destination", "log", "policy"]
     changes: tuple[Change, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
 
@@ -33,14 +37,20 @@ def find_drift(
     datasets: Sequence[Dataset],
     observer: Observer,
     store: StateStore,
+    borders: Borders,
     listen: Callable[[Event], None],
 ) -> tuple[DriftFinding, ...]:
     """Return all drift of datasets that were committed once, in order of name."""
     records = {record.address: record for record in store.resources()}
-    seen = observer.look(datasets, listen)
+    closed = {d.name: why for d in datasets if (why := borders.of(d.name).refused)}
+    seen = observer.look([d for d in datasets if d.name not in closed], listen)
     found: list[DriftFinding] = []
     for dataset in sorted(datasets, key=lambda d: d.name):
-        found.extend(_of(dataset, seen[dataset.name], records.get(dataset.address), observer))
+        if refused := closed.get(dataset.name, ()):
+            address = dataset.address
+            found.append(DriftFinding(address=address, kind="policy", diagnostics=refused))
+        else:
+            found.extend(_of(dataset, seen[dataset.name], records.get(dataset.address), observer))
     return tuple(found)
 
 

@@ -19,7 +19,7 @@ from batuta.model.decision import Approval
 from batuta.model.diagnostic import BatutaError, Diagnostic, StateLocked
 from batuta.model.event import Event, RunReport
 from batuta.model.log import Head, LogEntry, Part
-from batuta.model.plan import Envelope
+from batuta.model.plan import Envelope, Plan
 from batuta.model.resource import Desired, Platform
 from batuta.model.state import Lease, ResourceRecord, RunRecord, StepRecord
 from batuta.runtime.applying import Applier, ApplyRequest
@@ -221,7 +221,11 @@ class Engine:
             seen = self._planned[1]
         else:
             observer = self._observer_of(envelope)
-        applier = Applier(observer, self.store, self._recover_now, self._manifests(seen is None))
+        saved = seen is None
+        applier = Applier(
+            observer, self.store, self._recover_now, self._manifests(saved),
+            self._policies(envelope.plan) if saved else {},
+        )  # fmt: skip
         request = ApplyRequest(
             envelope=envelope, command=self._options.command, actor=self._options.actor,
             scratch=self._places.scratch, seen=seen, lock_timeout_s=lock_timeout_s,
@@ -232,6 +236,16 @@ class Engine:
         """Digests of the documents now; a saved plan may be applied without any."""
         found = self.validate().desired if saved else None
         return {d.address: d.manifest_digest for d in found.datasets} if found else {}
+
+    def _policies(self, plan: Plan) -> dict[str, str]:
+        """Digests of the egress policies that apply now, of what the manifests still describe."""
+        found = self.validate().desired
+        if found is None:
+            return {}
+        borders = Borders.of_desired(found, self.observer.connections, self.store.resources())
+        names = {dataset.name for dataset in found.datasets}
+        touched = {action.target.resource.partition("/")[2] for action in plan.actions}
+        return {f"Dataset/{name}": borders.of(name).policies for name in sorted(touched & names)}
 
     def _observer_of(self, envelope: Envelope) -> Observer:
         """An observer with the plan's own platforms and upstream datasets."""
@@ -273,7 +287,7 @@ class Engine:
 
     def drift(self, listen: Listen) -> tuple[DriftFinding, ...]:
         """Compare what was committed with what is there now; nothing is planned."""
-        return find_drift(self.desired.datasets, self.observer, self.store, listen)
+        return find_drift(self.desired.datasets, self.observer, self.store, self.borders, listen)
 
     # -- state ------------------------------------------------------------------------------
 
@@ -327,7 +341,7 @@ class Engine:
     def datasets(self) -> Datasets:
         """Opens datasets by name or place."""
         wanted = {dataset.name: dataset for dataset in self.desired.datasets}
-        return Datasets(wanted, self.observer, self.store)
+        return Datasets(wanted, self.observer, self.store, lambda: self.borders)
 
     @cached_property
     def labels(self) -> Labels:

@@ -63,13 +63,17 @@ class MergeConflict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MergeWish:
-    """What `data merge` was asked for. `tier` is None where the target's own is to stay."""
+    """What `data merge` was asked for. `tier` is None where the target's own is to stay.
+
+    `egress` names the EgressPolicy to go by, None for those that apply by themselves.
+    """
 
     target: str
     source: str
     on: tuple[str, ...] = ()
     conflict: str | None = None
     tier: str | None = None
+    egress: str | None = None
 
 
 def merge_documents(datasets: Datasets, wish: MergeWish) -> tuple[dict[str, Value], ...]:
@@ -136,6 +140,8 @@ def _document(wish: MergeWish, snapshot: Snapshot, version: str) -> dict[str, Va
     spec: dict[str, Value] = {"source": source, **_kept(facts)}
     if (tier := wish.tier or (None if facts.tier_derived else facts.tier)) is not None:
         spec["tier"] = tier
+    if wish.egress:
+        spec["egress"] = wish.egress
     return command_document("", wish.target, format=facts.format, spec=spec)
 
 

@@ -4,7 +4,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import batuta
-from batuta.core.plan_input import Asked, Feed, HeadRelation, Observation, Orphan, PlanInput
+from batuta.core.plan_input import (
+    Asked,
+    Beforehand,
+    Feed,
+    HeadRelation,
+    Observation,
+    Orphan,
+    PlanInput,
+)
 from batuta.core.planner import plan as decide
 from batuta.core.select import select
 from batuta.model.decision import Approval
@@ -24,6 +32,7 @@ from batuta.model.resource import (
 )
 from batuta.model.state import ResourceRecord
 from batuta.runtime.approvals import standing
+from batuta.runtime.borders import Borders, bare
 from batuta.runtime.connections import format_targets
 from batuta.runtime.observe import Observer, Seen
 from batuta.runtime.state.labels import spent
@@ -76,8 +85,12 @@ class Planner:
         desired = self._desired(request)
         records = {record.address: record for record in self.store.resources()}
         chosen = self._chosen(request, desired, records)
-        seen = {} if request.offline else self.observer.look(chosen, listen)
-        orphans = () if request.single else self._orphans(desired, records, request)
+        borders = self._borders(desired, records)
+        before = {dataset.name: beforehand(borders, dataset.name) for dataset in chosen}
+        open_ends = [dataset for dataset in chosen if not before[dataset.name].refused]
+        seen = {} if request.offline else self.observer.look(open_ends, listen)
+        orphans = () if request.single else self._orphans(desired, records, request, borders)
+        before |= {name: beforehand(borders, name) for name in map(_name_of, orphans)}
         observed = {
             dataset.name: self._observation(dataset, seen[dataset.name], records)
             for dataset in chosen
@@ -93,11 +106,12 @@ class Planner:
                 ),
                 on_drift=request.on_drift, drift_answers=request.drift_answers,
                 target_bytes=self.targets, batuta_version=batuta.__version__,
-                read=self._read(chosen) if seen else (), spent=spent(self.store),
+                read=self._read(open_ends) if seen else (), spent=spent(self.store),
+                beforehand=before,
             )
         )  # fmt: skip
         return Planned(
-            plan=self._with_ends(plan, desired), seen=seen, free_bytes=_free(seen.values())
+            plan=self._with_ends(plan, borders), seen=seen, free_bytes=_free(seen.values())
         )
 
     def _desired(self, request: PlanRequest) -> Desired:
@@ -107,6 +121,13 @@ class Planner:
         wanted = replace(self.desired, datasets=(request.single,))
         self.observer.datasets = {d.name: d for d in (*others, request.single)}
         return wanted
+
+    def _borders(self, desired: Desired, records: Mapping[str, ResourceRecord]) -> Borders:
+        """Return the borders of all datasets that may have to be looked at."""
+        names = {dataset.name for dataset in desired.datasets}
+        beside = tuple(d for name, d in self.observer.datasets.items() if name not in names)
+        whole = replace(desired, datasets=(*desired.datasets, *beside)) if beside else desired
+        return Borders.of_desired(whole, self.observer.connections, records.values())
 
     def _chosen(
         self, request: PlanRequest, desired: Desired, records: Mapping[str, ResourceRecord]
@@ -167,7 +188,11 @@ class Planner:
         return dataset.relation(record.head)
 
     def _orphans(
-        self, desired: Desired, records: Mapping[str, ResourceRecord], request: PlanRequest
+        self,
+        desired: Desired,
+        records: Mapping[str, ResourceRecord],
+        request: PlanRequest,
+        borders: Borders,
     ) -> tuple[Orphan, ...]:
         """Resources of manifests that no document describes any more."""
         known = {dataset.address for dataset in desired.datasets}
@@ -182,6 +207,8 @@ class Planner:
             relation: HeadRelation | None = None
             if request.offline:
                 destination = ()
+            elif refused := borders.of(record.address.partition("/")[2]).refused:
+                destination = refused
             else:
                 try:
                     destination = self.observer.store_at_text(
@@ -208,8 +235,8 @@ class Planner:
                         continue
         return tuple(sorted(names))
 
-    def _with_ends(self, plan: Plan, desired: Desired) -> Plan:
-        """Put in what apply opens addresses with: it reads no manifests."""
+    def _with_ends(self, plan: Plan, borders: Borders) -> Plan:
+        """Put in what apply opens addresses with and keeps workers by: it reads no manifests."""
         if all(isinstance(action, Blocked) for action in plan.actions):
             return plan
         read = {
@@ -229,7 +256,27 @@ class Planner:
             replace(platform, places={})
             for platform in sorted(self.observer.connections.platforms.values(), key=_name)
         )
-        return replace(plan, platforms=platforms, upstreams=upstreams)
+        whole = replace(
+            plan, platforms=platforms, upstreams=upstreams, site=borders.site,
+            egress=tuple(bare(document) for document in borders.documents),
+        )  # fmt: skip
+        used = Borders.of_plan(whole, self.observer.connections).used(whole)
+        return replace(whole, egress=tuple(d for d in whole.egress if d.name in used))
+
+
+def beforehand(borders: Borders, name: str) -> Beforehand:
+    """Return what core has to know of a dataset's border."""
+    border = borders.of(name)
+    return Beforehand(
+        tier=border.need.tier,
+        reached=borders.reached(name) if border.source or border.destination else (),
+        diagnostics=border.diagnostics,
+        policies=border.policies,
+    )
+
+
+def _name_of(orphan: Orphan) -> str:
+    return orphan.record.address.partition("/")[2]
 
 
 def _name(platform: Platform) -> str:

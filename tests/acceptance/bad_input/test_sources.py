@@ -268,7 +268,7 @@ def test_objects_with_keys_of_the_log_are_refused_and_odd_ones_are_copied(
         for key in keys:
             whole = f"{bucket.prefix}{name}/{key}"
             client.put_object(Bucket=bucket.bucket, Key=whole, Body=b"not a log")
-    bench = Bench(tmp_path, others=[lake(bucket)])
+    bench = Bench(tmp_path, others=lake(bucket))
     bench.write(
         {n: {"source": f"{bucket.url}/{n}/", "destination": f"out/{n}/", "format": "files"}
          for n in bad}

@@ -15,6 +15,7 @@ import pytest
 from tests.acceptance.crash.harness import Bench, Launchers, Scenario, every_kill, judge
 from tests.acceptance.crash.points import AFTER, BEFORE, DRIVER, WORKER, Kill, Point
 from tests.conftest import Place
+from tests.plain import plain_text
 
 LOCAL = {"journal", "fsync", "link", "rename", "unlink", "chunk", "lease", "unlease"}
 S3 = {"journal", "request", "unlink", "chunk", "lease", "unlease"}
@@ -42,7 +43,7 @@ def to_s3(name: str, place: Place, *, replaces: bool) -> Scenario:
         f"spec: {{type: aws, network: OnPrem, region: {place.server.region}, "
         f'endpoints: ["{endpoint}"], cidrs: [127.0.0.0/8], '
         'credentials: {accessKeyId: "env:CRASH_ID", secretAccessKey: "env:CRASH_KEY"}, '
-        f'aws: {{endpoint: "{endpoint}", pathStyle: true}}}}\n'
+        f'aws: {{endpoint: "{endpoint}", pathStyle: true}}}}\n' + plain_text(endpoint)
     )
     return Scenario(name, f"{place.url}/CASE/orders/", platform, replaces)
 

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from batuta.model.dataset import Verification
 from batuta.runtime.engine import Engine, WorkspaceOptions
+from tests.plain import plain_text
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 BATCH = 65_536
@@ -60,6 +61,7 @@ def at_s3(name: str, endpoint: str, region: str) -> str:
         f'endpoints: ["{endpoint}"], cidrs: [127.0.0.0/8], '
         'credentials: {accessKeyId: "env:LAKE_ID", secretAccessKey: "env:LAKE_KEY"}, '
         f'aws: {{endpoint: "{endpoint}", pathStyle: true}}}}\n'
+        + plain_text(endpoint, name=f"{name}-plain")
     )
 
 

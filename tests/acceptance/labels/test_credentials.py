@@ -14,6 +14,7 @@ import yaml
 from batuta.runtime.worker.pool import WorkerPool
 from tests.acceptance.labels.shell import PUBLIC, Shell
 from tests.acceptance.laws.bench import document
+from tests.plain import plain_policy
 
 ATTACKS = Path(__file__).parents[2] / "data" / "egress" / "attacks.yaml"
 CANARIES = [f"canary{n:02d}/secret+value" for n in range(12)]
@@ -69,9 +70,12 @@ def _spellings() -> list[bytes]:
     return [text.encode() for text in found]
 
 
+NOBODY = "http://127.0.0.1:9"
+
+
 def _lake(number: int, credentials: dict[str, str]) -> list[dict[str, Any]]:
     """A store where nobody listens, for the way of a failure is where secrets spill; and its reader."""
-    endpoint = "http://127.0.0.1:9"
+    endpoint = NOBODY
     platform = {
         "type": "aws", "network": "OnPrem", "region": "r", "cidrs": ["127.0.0.0/8"],
         "endpoints": [endpoint], "credentials": credentials,
@@ -98,6 +102,7 @@ def _write_canaries(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     shell.table("here", PUBLIC)
     documents = [
         document("Workspace", "w", {}),
+        plain_policy(NOBODY),
         *_lake(0, {"accessKeyId": "env:CANARY_ID", "secretAccessKey": "file:secret2"}),
         *_lake(1, {"accessKeyId": "env:CANARY_TOKEN", "secretAccessKey": command}),
         document("Dataset", "local", {"source": "here/", "destination": "kept/", "format": "ald"}),

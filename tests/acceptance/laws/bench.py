@@ -20,6 +20,7 @@ from batuta.model.plan import Blocked, Envelope, NoOp
 from batuta.runtime.engine import Engine, WorkspaceOptions
 from batuta.runtime.planning import PlanRequest
 from tests.conftest import Place
+from tests.plain import plain_policy
 
 # Each example is a run of the whole engine: a failing one is shown as it is, not made smaller.
 EXAMPLES = settings(phases=[Phase.explicit, Phase.generate])
@@ -36,8 +37,12 @@ def document(kind: str, name: str, spec: Json, **metadata: Any) -> Json:
     return {"apiVersion": "batuta.dev/v1", "kind": kind, "metadata": named, "spec": spec}
 
 
-def lake(place: Place) -> Json:
-    """The Platform of a store that runs here, with its keys by reference."""
+def lake(place: Place) -> list[Json]:
+    """The Platform of a store that runs here, with its keys by reference, and what opens it."""
+    return [_platform(place), plain_policy(place.server.endpoint)]
+
+
+def _platform(place: Place) -> Json:
     return document(
         "Platform", "lake",
         {

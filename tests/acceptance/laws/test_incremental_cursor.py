@@ -148,7 +148,7 @@ def test_rows_are_merged_into_parts_on_an_object_store(
         monkeypatch.setenv(name, value)
     table = Table(tmp_path / "t", "instant")
     table.write()
-    bench = Bench(tmp_path, others=[lake(bucket)])
+    bench = Bench(tmp_path, others=lake(bucket))
     bench.write(datasets(f"{bucket.url}/", "1h"))
     with bench.open() as engine:
         steps = Steps(engine)

@@ -188,7 +188,7 @@ def test_objects_by_etag(
         monkeypatch.setenv(name, value)
     folder = Path(tempfile.mkdtemp())
     try:
-        bench = Bench(folder, others=[lake(bucket)])
+        bench = Bench(folder, others=lake(bucket))
         bench.write(datasets(f"{bucket.url}/{folder.name}/src/", f"{bucket.url}/{folder.name}/"))
         with bench.open() as engine:
             follow(engine, Prefix(bucket, f"{folder.name}/src", folder), history)

@@ -77,7 +77,7 @@ def world(
 ) -> tuple[Bench, dict[str, sources.Made]]:
     for name, value in lake_environment(bucket).items():
         monkeypatch.setenv(name, value)
-    bench = Bench(tmp_path, workspace={"limits": {"files": 100000}}, others=[lake(bucket)])
+    bench = Bench(tmp_path, workspace={"limits": {"files": 100000}}, others=lake(bucket))
     made = {name: make(tmp_path / name, bucket) for name, make in sources.LOCAL.items()}
     made |= {name: make(tmp_path / name, bucket) for name, make in sources.REMOTE.items()}
     return bench, made

@@ -15,6 +15,7 @@ import pytest
 from tests.acceptance.laws import sources
 from tests.acceptance.laws.bench import Bench, document, lake
 from tests.conftest import Place
+from tests.plain import plain_policy
 
 CANARY = "cAnArY"
 # Four places a secret comes from. Each value is found by the one word in it.
@@ -57,11 +58,11 @@ def test_a_secret_that_is_used_is_written_nowhere(
     keys = tmp_path / "keys"
     keys.write_text(secret + "\n")
     keys.chmod(0o600)
-    platform = lake(bucket)
+    platform, policy = lake(bucket)
     platform["spec"]["credentials"]["secretAccessKey"] = f"file:{keys}"
     sources.on_s3(sources.parquet)(tmp_path / "ws/t", bucket)
     sources.delta_s3(tmp_path / "ws/d", bucket)
-    bench = Bench(tmp_path / "ws", others=[platform])
+    bench = Bench(tmp_path / "ws", others=[platform, policy])
     bench.write(
         {
             "t": {"source": f"{bucket.url}/t/", "destination": f"{bucket.url}/out/t/"},
@@ -142,7 +143,7 @@ def planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, echo: str) -> Bench
         },
     )  # fmt: skip
     sources.parquet(tmp_path / "ws/t", None)
-    bench = Bench(tmp_path / "ws", others=[platform])
+    bench = Bench(tmp_path / "ws", others=[platform, plain_policy(echo)])
     bench.write(
         {
             "down": {"source": "t/", "destination": "s3://bucket/out/", "format": "ald"},

@@ -99,7 +99,7 @@ def test_a_state_is_rebuilt_from_logs_on_an_object_store(
     for name, value in lake_environment(bucket).items():
         monkeypatch.setenv(name, value)
     sources.parquet(tmp_path / "t", None)
-    bench = Bench(tmp_path, others=[lake(bucket)])
+    bench = Bench(tmp_path, others=lake(bucket))
     bench.write({"t": {"source": "t/", "destination": f"{bucket.url}/t/", "format": "ald"}})
     bench.settle()
     shutil.rmtree(tmp_path / ".batuta")

@@ -10,7 +10,7 @@ from typing import Any
 
 from batuta.core.case import Case, wanted_facts, world_of
 from batuta.core.decide import judged
-from batuta.core.plan_input import Asked, Observation, PlanInput
+from batuta.core.plan_input import Asked, Beforehand, Observation, PlanInput
 from batuta.core.selection import choose
 from batuta.model.address import parse_address
 from batuta.model.log import Facts, Head, Label, LogEntry, Part, Snapshot, SourceRef, UnitRef
@@ -37,6 +37,7 @@ from batuta.model.table import Column, TableSchema
 from batuta.model.tier import Network, Tier
 
 HEAD = Head(4, "ab" * 32)
+BEFORE = Beforehand(tier=Tier.PRIVATE_CLOUD, policies="p")
 FORMATS = {"ald": 48 << 20, "parquet": 64 << 20, "arrow": 48 << 20}
 
 _ENUMS: dict[str, Any] = {
@@ -221,6 +222,6 @@ def given(wanted: Desired, observed: Mapping[str, Observation], **fields: Any) -
     asked = fields.pop("asked", {})
     return PlanInput(
         desired=wanted, observed=observed, target_bytes=FORMATS, batuta_version="1",
-        asked=Asked(**{k: tuple(v) for k, v in asked.items()}), policies="p", prices="q",
-        **fields,
+        asked=Asked(**{k: tuple(v) for k, v in asked.items()}), prices="q",
+        beforehand=fields.pop("beforehand", dict.fromkeys(observed, BEFORE)), **fields,
     )  # fmt: skip

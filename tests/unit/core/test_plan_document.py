@@ -54,8 +54,16 @@ def test_what_is_no_plan_is_refused_by_code(document: bytes) -> None:
 
 
 def test_a_newer_plan_is_refused_by_its_own_code(made: Plan) -> None:
-    assert _code(_edited(made, "format_version", value=2)) == "PLN132"
+    assert _code(_edited(made, "format_version", value=3)) == "PLN132"
     assert _code(_edited(made, "format_version", value=0)) == "PLN131"
+
+
+def test_a_plan_from_before_egress_policies_is_refused_by_its_own_code(made: Plan) -> None:
+    """It does not say what its workers may reach, and that is not guessed."""
+    old = json.loads(plan_bytes(made))
+    del old["egress"], old["site"]
+    old["format_version"] = 1
+    assert _code(canonical_bytes(old)) == "PLN133"
 
 
 @pytest.mark.parametrize(

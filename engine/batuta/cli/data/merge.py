@@ -13,7 +13,7 @@ from batuta.cli import flow
 from batuta.cli.app import App, pass_app
 from batuta.cli.exit import Exit, of_plan
 from batuta.cli.label.approve import TIERS
-from batuta.cli.options import loss_option, workspace_options
+from batuta.cli.options import egress_option, loss_option, workspace_options
 from batuta.cli.views import labels
 from batuta.core.labels.flows import Choice
 from batuta.model.plan import Blocked, Envelope, NoOp
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Show the plan; change nothing.")
 @click.option("--print-manifest", is_flag=True, help="Print the manifest behind this and stop.")
 @click.option("--yes", is_flag=True, help="Agree to the cost. Data loss has to be allowed as well.")
+@egress_option
 @loss_option
 @pass_app
 def command(
@@ -51,6 +52,7 @@ def command(
     dry_run: bool,
     print_manifest: bool,
     yes: bool,
+    egress: str | None,
     allow_data_loss: tuple[str, ...],
 ) -> int:
     """Merge SOURCE into the dataset at TARGET: its rows are added, columns by name.
@@ -67,7 +69,9 @@ def command(
 
     if conflict is not None and not on:
         raise click.BadParameter("it needs a key: --on COLUMN", param_hint="--conflict")
-    wish = MergeWish(target=target, source=source, on=on, conflict=conflict, tier=tier)
+    wish = MergeWish(
+        target=target, source=source, on=on, conflict=conflict, tier=tier, egress=egress
+    )
     app.single = target
     engine = app.open(connect=False)
     words = _words(wish)
@@ -168,6 +172,7 @@ def _words(wish: "MergeWish") -> str:
     words = ["batuta", "data", "merge", wish.target, wish.source]
     for name in wish.on:
         words += ["--on", name]
-    for flag, value in (("--conflict", wish.conflict), ("--tier", wish.tier)):
+    given = (("--conflict", wish.conflict), ("--tier", wish.tier), ("--egress", wish.egress))
+    for flag, value in given:
         words += [flag, value] if value else []
     return shlex.join(words)

@@ -12,7 +12,7 @@ import click
 from batuta.cli import flow
 from batuta.cli.app import App, pass_app
 from batuta.cli.exit import of_plan
-from batuta.cli.options import drift_option, loss_option, workspace_options
+from batuta.cli.options import drift_option, egress_option, loss_option, workspace_options
 from batuta.cli.views import questions
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Show the plan and its cost; change nothing.")
 @click.option("--print-manifest", is_flag=True, help="Print the manifest behind this and stop.")
 @click.option("--yes", is_flag=True, help="Agree to the cost. Data loss has to be allowed as well.")
+@egress_option
 @loss_option
 @drift_option
 @pass_app
@@ -44,6 +45,7 @@ def command(
     dry_run: bool,
     print_manifest: bool,
     yes: bool,
+    egress: str | None,
     allow_data_loss: tuple[str, ...],
     on_drift: "DriftPolicy | None",
 ) -> int:
@@ -56,12 +58,14 @@ def command(
     Example:
         batuta data sync delta+data/orders ./local/orders/
         batuta data sync s3://bucket/dataset/ ./local/data/ --dry-run
+        batuta data sync s3://bucket/dataset/ ./local/data/ --egress lake-plain
     """
     from batuta.manifest.shorthand import command_document, documents_text
     from batuta.runtime.planning import PlanRequest
 
     try:
-        document = command_document(source, destination, format=as_format)
+        spec = {"egress": egress} if egress else None
+        document = command_document(source, destination, format=as_format, spec=spec)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="DESTINATION") from error
     text = documents_text(document)
@@ -71,7 +75,7 @@ def command(
         app.out.verbatim(_whole_manifest(engine, text))
         return 0
     dataset = engine.loader.single(text)
-    words = _words(source, destination, as_format)
+    words = _words(source, destination, as_format, egress)
     request = PlanRequest(single=dataset, on_drift=on_drift, allow_data_loss=allow_data_loss)
     if dry_run:
         envelope = flow.make(app, engine, request)
@@ -87,9 +91,11 @@ def command(
     return flow.plan_and_apply(app, engine, request, consent, flow.Run(resume=words))
 
 
-def _words(source: str, destination: str, as_format: str | None) -> str:
+def _words(source: str, destination: str, as_format: str | None, egress: str | None) -> str:
     words = ["batuta", "data", "sync", source, destination]
-    return shlex.join([*words, *(["--format", as_format] if as_format else [])])
+    for flag, value in (("--format", as_format), ("--egress", egress)):
+        words += [flag, value] if value else []
+    return shlex.join(words)
 
 
 def _whole_manifest(engine: "Engine", text: str) -> str:

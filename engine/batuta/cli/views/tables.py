@@ -145,9 +145,11 @@ def drift(page: Page, found: Sequence[Finding]) -> list[Line]:
     """Return what drifted, by resource; one line where nothing did."""
     if not found:
         return [line("No drift: sources and destinations are as they were recorded.")]
-    lines = [line(Span(f"{figures.counted(len(found), 'dataset')} drifted", BOLD))]
+    closed = sum(1 for finding in found if finding.kind == "policy")
+    lines = [line(Span(f"{figures.counted(len(found) - closed, 'dataset')} drifted", BOLD))]
     for finding in found:
-        lines += [(), line("  ! ", Span(finding.address, BOLD), f"  {finding.kind} drift")]
+        what = "not looked at" if finding.kind == "policy" else f"{finding.kind} drift"
+        lines += [(), line("  ! ", Span(finding.address, BOLD), f"  {what}")]
         lines += changes.differences(page, finding.changes, indent=6)
         for diagnostic in finding.diagnostics:
             lines += diagnostics.one(page, diagnostic, diagnostics.no_source, indent=4)

@@ -74,11 +74,23 @@ def plain_unsaid(rule: Rule, documents: Sequence[EgressPolicy], dataset: str) ->
         summary="A plain endpoint needs a policy that says so",
         detail=f"Dataset/{dataset} reaches {rule.name} without TLS, and no EgressPolicy that"
         " applies has `requireTls: false`.",
-        fix="Give the endpoint TLS, or write an EgressPolicy of its own for it, with"
-        f" `requireTls: false` and `allow: [{{host: {rule.pattern}, ports: [{rule.ports[0]}]}}]`,"
-        " and name it in the dataset's `egress`.",
+        fix=_plain_policy(rule),
         locations=place(where, "spec.requireTls") or rule.locations,
         address=f"Dataset/{dataset}",
+    )
+
+
+def _plain_policy(rule: Rule) -> str:
+    """Return the way out with the whole document, each line of it to be copied as it is."""
+    name = f"{rule.origin.rpartition('/')[2]}-plain"
+    host = f'"{rule.pattern}"' if rule.pattern.startswith(("[", "*")) else rule.pattern
+    return (
+        f"Give the endpoint TLS, or name a policy that lets it be plain: `egress: {name}` in the"
+        f" dataset, `--egress {name}` on a one-line command. It is this document:\n"
+        "  apiVersion: batuta.dev/v1\n"
+        "  kind: EgressPolicy\n"
+        f"  metadata: {{name: {name}}}\n"
+        f"  spec: {{requireTls: false, allow: [{{host: {host}, ports: [{rule.ports[0]}]}}]}}"
     )
 
 

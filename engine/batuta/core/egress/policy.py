@@ -269,6 +269,9 @@ def _through(
             allowed = [a for p in layer for a in rules_of(p)]
             opened = [m for r in opened for a in allowed if (m := _meet(r, a)) is not None]
             if not opened:
+                secure = replace(rule, plain=False)
+                if rule.plain and any(_meet(secure, a) is not None for a in allowed):
+                    return [], [findings.plain_unsaid(rule, layer, action.dataset)]
                 return [], [findings.not_allowed(rule, layer, action.dataset)]
     if rule.plain and not any(not p.require_tls for p in applied.all):
         return [], [findings.plain_unsaid(rule, applied.all, action.dataset)]

@@ -161,7 +161,7 @@ def test_a_plain_endpoint_in_the_house_needs_a_policy_that_says_so(tier: Tier) -
     said = document("plain", EgressRule(host="127.0.0.1", ports=(8333,)), require_tls=False)
     silent = document("tls", EgressRule(host="127.0.0.1", ports=(8333,)))
     assert _codes((), action(house, tier=tier)) == ["EGR103"]
-    assert _codes((silent,), action(house, tier=tier, named="tls")) == ["EGR101"]
+    assert _codes((silent,), action(house, tier=tier, named="tls")) == ["EGR103"]
     (rule,) = compose((said,), action(house, tier=tier, named="plain")).policy.allow
     assert (rule.plain, rule.inspect, rule.on_prem) == (True, True, True)
     assert rule.demand.cidrs == HOUSE["cidrs"]
