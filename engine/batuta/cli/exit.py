@@ -89,6 +89,7 @@ CODES = {
     "CLI112": Exit.ERROR,
     "DAT102": Exit.INVALID,
     "DLT110": Exit.AUTH,
+    "EGR201": Exit.ENFORCEMENT,
     "EXT101": Exit.INVALID,
     "EXT103": Exit.INVALID,
     "EXT104": Exit.INVALID,

@@ -82,7 +82,7 @@ def _with_source(case: Case, upstream: Upstream) -> Decision:
     if answer.refused:
         return Decision(action=_refused(case, source, answer))
     if closed := _closed(case, answer.tier):
-        return Decision(action=stop(case, Why.SOVEREIGNTY, closed))
+        return Decision(action=stop(case, Why.EGRESS, closed))
     decision = _shaped(case, source, answer)
     notes = source.notes
     changed = [name for name in upstreams if name in upstream.changed]

@@ -128,8 +128,12 @@ def stop_unseen(world: World, dataset: Dataset) -> Blocked:
 def stop_closed(world: World, dataset: Dataset, refused: tuple[Diagnostic, ...]) -> Blocked:
     """Return a Blocked action for a dataset for which nothing may be contacted."""
     unseen = stop_unseen(world, dataset)
-    why = reason(Why.SOVEREIGNTY, _first_place(refused))
-    return replace(unseen, reasons=(why,), diagnostics=refused)
+    first = refused[0].code
+    why = Why.SOVEREIGNTY
+    if first.startswith("EGR"):
+        why = Why.ENFORCEMENT if first == "EGR201" else Why.EGRESS
+    reasons = (reason(why, _first_place(refused)),)
+    return replace(unseen, reasons=reasons, diagnostics=refused)
 
 
 def calm(

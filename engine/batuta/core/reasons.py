@@ -38,6 +38,8 @@ class Why(StrEnum):
     ROLLBACK = "rollback-suspected"
     OTHER_OWNER = "other-owner"
     SOVEREIGNTY = "sovereignty"
+    EGRESS = "egress"
+    ENFORCEMENT = "enforcement"
     DRIFT_STOPS = "drift-stops"
     NOT_POSSIBLE = "not-possible"
     DATA_LOSS = "data-loss"
@@ -77,6 +79,8 @@ TEXT: dict[Why, str] = {
     Why.ROLLBACK: "The destination's log is older than the state, or another one.",
     Why.OTHER_OWNER: "The data there is not this resource's to change.",
     Why.SOVEREIGNTY: "A tier, a label or a residency rule forbids it.",
+    Why.EGRESS: "No egress policy lets a host be reached that it needs.",
+    Why.ENFORCEMENT: "This machine does not give the enforcement that its tier needs.",
     Why.DRIFT_STOPS: "The source's schema changed and nobody chose what to do.",
     Why.NOT_POSSIBLE: "What the manifest asks for cannot be done with this source.",
     Why.DATA_LOSS: "It would lose data and nobody allowed that.",

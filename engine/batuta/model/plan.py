@@ -283,10 +283,26 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """How this machine keeps the workers of some of a plan's resources.
+
+    `level` is `isolated`, `sealed`, `filtered` or `advisory`; the last one keeps nothing, and
+    then `lost` says which levels were tried and what each of them lacked.
+    """
+
+    level: str
+    enforced: bool
+    resources: tuple[str, ...]
+    lost: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
     """What is volatile about a plan and so stays out of its digest.
 
     `created_at` is RFC 3339 UTC; `free_bytes` pairs destinations with the space found there.
+    `workers` says how this machine keeps those of the actions that do something, the level of
+    most of them first; it is empty where no platform was read.
     """
 
     created_at: str
@@ -294,4 +310,5 @@ class Envelope:
     plan: Plan
     state_serial: int = 0
     free_bytes: tuple[tuple[str, int], ...] = ()
+    workers: tuple[Kept, ...] = ()
     timings_ms: tuple[tuple[str, int], ...] = ()

@@ -191,6 +191,7 @@ class Engine:
         envelope = Envelope(
             created_at=now_utc(), digest=digest_of(planned.plan), plan=planned.plan,
             state_serial=self.store.serial, free_bytes=planned.free_bytes,
+            workers=planned.workers,
         )  # fmt: skip
         self._planned = (envelope.digest, planned.seen)
         return envelope

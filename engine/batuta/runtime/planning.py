@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import batuta
+from batuta.core.egress.policy import Reached
 from batuta.core.plan_input import (
     Asked,
     Beforehand,
@@ -20,7 +21,7 @@ from batuta.model.diagnostic import BatutaError, Diagnostic
 from batuta.model.event import Event
 from batuta.model.log import Head
 from batuta.model.observed import DestinationState
-from batuta.model.plan import Blocked, Plan, Upstream
+from batuta.model.plan import Blocked, Kept, Plan, Upstream
 from batuta.model.resource import (
     Dataset,
     Desired,
@@ -32,9 +33,11 @@ from batuta.model.resource import (
 )
 from batuta.model.state import ResourceRecord
 from batuta.runtime.approvals import standing
-from batuta.runtime.borders import Borders, bare
+from batuta.runtime.borders import Border, Borders, bare
 from batuta.runtime.connections import format_targets
+from batuta.runtime.keeping import Keeping
 from batuta.runtime.observe import Observer, Seen
+from batuta.runtime.proofs import Proofs
 from batuta.runtime.state.labels import spent
 from batuta.runtime.state.store import StateStore
 
@@ -66,19 +69,22 @@ class Planned:
     plan: Plan
     seen: Mapping[str, Seen]
     free_bytes: tuple[tuple[str, int], ...]
+    workers: tuple[Kept, ...] = ()
 
 
 @dataclass
 class Planner:
     """Makes plans over one desired state, one observer and one state store.
 
-    `targets` is the Arrow size in bytes at which a part of each format ends.
+    `keeping` knows which levels this machine gives, `proofs` looks names up. `targets` is the Arrow size in bytes at which a part of each format ends.
     """
 
     desired: Desired
     observer: Observer
     store: StateStore
     targets: Mapping[str, int] = field(default_factory=format_targets)
+    keeping: Keeping = field(default_factory=Keeping)
+    proofs: Proofs = field(default_factory=Proofs)
 
     def plan(self, request: PlanRequest, listen: Callable[[Event], None]) -> Planned:
         """Look at what `request` is about and decide. Failures to read are part of the plan."""
@@ -86,11 +92,11 @@ class Planner:
         records = {record.address: record for record in self.store.resources()}
         chosen = self._chosen(request, desired, records)
         borders = self._borders(desired, records)
-        before = {dataset.name: beforehand(borders, dataset.name) for dataset in chosen}
+        before = {d.name: self._beforehand(borders, d, request) for d in chosen}
         open_ends = [dataset for dataset in chosen if not before[dataset.name].refused]
         seen = {} if request.offline else self.observer.look(open_ends, listen)
         orphans = () if request.single else self._orphans(desired, records, request, borders)
-        before |= {name: beforehand(borders, name) for name in map(_name_of, orphans)}
+        before |= {name: beforehand(borders.of(name), ()) for name in map(_name_of, orphans)}
         observed = {
             dataset.name: self._observation(dataset, seen[dataset.name], records)
             for dataset in chosen
@@ -110,9 +116,23 @@ class Planner:
                 beforehand=before,
             )
         )  # fmt: skip
-        return Planned(
-            plan=self._with_ends(plan, borders), seen=seen, free_bytes=_free(seen.values())
-        )
+        whole, kept = self._with_ends(plan, borders, request)
+        return Planned(plan=whole, seen=seen, free_bytes=_free(seen.values()), workers=kept)
+
+    def _beforehand(self, borders: Borders, dataset: Dataset, request: PlanRequest) -> Beforehand:
+        """Decide what can be decided before a dataset is looked at."""
+        border = borders.of(dataset.name)
+        reached = borders.reached(dataset.name) if border.source or border.destination else ()
+        found = beforehand(border, reached)
+        if request.offline or found.refused:
+            return found
+        if disproved := self.proofs.against(border.need.tier, reached):
+            return replace(found, diagnostics=(*found.diagnostics, *disproved))
+        where = dataset.place("spec.tier") or dataset.place("metadata.name")
+        refusal = self.keeping.refusal(border, dataset.address, where)
+        if refusal is None:
+            return found
+        return replace(found, diagnostics=(*found.diagnostics, refusal))
 
     def _desired(self, request: PlanRequest) -> Desired:
         if request.single is None:
@@ -235,10 +255,12 @@ class Planner:
                         continue
         return tuple(sorted(names))
 
-    def _with_ends(self, plan: Plan, borders: Borders) -> Plan:
+    def _with_ends(
+        self, plan: Plan, borders: Borders, request: PlanRequest
+    ) -> tuple[Plan, tuple[Kept, ...]]:
         """Put in what apply opens addresses with and keeps workers by: it reads no manifests."""
         if all(isinstance(action, Blocked) for action in plan.actions):
-            return plan
+            return plan, ()
         read = {
             name
             for action in plan.actions
@@ -260,16 +282,17 @@ class Planner:
             plan, platforms=platforms, upstreams=upstreams, site=borders.site,
             egress=tuple(bare(document) for document in borders.documents),
         )  # fmt: skip
-        used = Borders.of_plan(whole, self.observer.connections).used(whole)
-        return replace(whole, egress=tuple(d for d in whole.egress if d.name in used))
+        drawn = Borders.of_plan(whole, self.observer.connections)
+        used = drawn.used(whole)
+        kept = () if request.offline else self.keeping.workers(whole, drawn)
+        return replace(whole, egress=tuple(d for d in whole.egress if d.name in used)), kept
 
 
-def beforehand(borders: Borders, name: str) -> Beforehand:
-    """Return what core has to know of a dataset's border."""
-    border = borders.of(name)
+def beforehand(border: Border, reached: tuple[Reached, ...]) -> Beforehand:
+    """Return what core has to know of a border."""
     return Beforehand(
         tier=border.need.tier,
-        reached=borders.reached(name) if border.source or border.destination else (),
+        reached=reached,
         diagnostics=border.diagnostics,
         policies=border.policies,
     )

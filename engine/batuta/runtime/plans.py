@@ -9,7 +9,7 @@ import msgspec
 from batuta.core.plan_document import digest_of, parse_plan
 from batuta.model.canonical import canonical_bytes
 from batuta.model.diagnostic import BatutaError, Diagnostic, StalePlan
-from batuta.model.plan import Envelope
+from batuta.model.plan import Envelope, Kept
 
 _MOST_BYTES = 512 * 1024 * 1024
 
@@ -24,6 +24,7 @@ def save_plan(envelope: Envelope, path: Path | None, folder: Path) -> Path:
         "free_bytes": [list(pair) for pair in envelope.free_bytes],
         "plan": msgspec.to_builtins(envelope.plan),
         "state_serial": envelope.state_serial,
+        "workers": msgspec.to_builtins(envelope.workers),
     }
     draft = target.with_name(f".{target.name}.{os.getpid()}")
     draft.write_bytes(canonical_bytes(document))
@@ -53,6 +54,7 @@ def find_plan(name: str, folder: Path, plans: Path) -> Envelope:
             created_at=str(document["created_at"]), digest=str(document["digest"]), plan=plan,
             state_serial=int(document["state_serial"]),
             free_bytes=tuple((str(a), int(b)) for a, b in document["free_bytes"]),
+            workers=msgspec.convert(document["workers"], tuple[Kept, ...]),
         )  # fmt: skip
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BatutaError(_unreadable(name, str(error))) from error

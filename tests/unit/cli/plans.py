@@ -25,6 +25,7 @@ from batuta.model.plan import (
     Delete,
     Envelope,
     EvolveSchema,
+    Kept,
     Move,
     NoOp,
     Plan,
@@ -315,6 +316,18 @@ WARNING = Diagnostic(
 QUIET = FieldChange(path="settings.level", recorded="3", live="5", wanted="3", reason="drift")
 
 
+KEPT = (
+    Kept(level="isolated", enforced=True, resources=("Dataset/clicks", "Dataset/orders")),
+    Kept(
+        level="advisory", enforced=False, resources=tuple(f"Dataset/far-{n}" for n in range(7)),
+        lost=(
+            "isolated: step `user namespaces`: Operation not permitted",
+            "filtered: step `seccomp`: Device or resource busy",
+        ),
+    ),
+)  # fmt: skip
+
+
 def plan(*actions: Action, **fields: object) -> Plan:
     made = Plan(
         batuta_version="0.1.0",
@@ -359,5 +372,6 @@ def everything() -> Envelope:
             partial=True,
             not_selected=400,
             diagnostics=(WARNING,),
-        )
+        ),
+        workers=KEPT,
     )

@@ -66,6 +66,7 @@ def test_the_table_is_frozen() -> None:
         ("CLI107", 5),
         ("SOV101", 14),
         ("EGR101", 14),
+        ("EGR201", 15),
         ("CST101", 5),
         ("DRF101", 13),
         ("XYZ999", 1),

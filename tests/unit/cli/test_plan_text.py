@@ -52,6 +52,12 @@ def test_a_plan_with_every_action_reads_as_accepted(name: str) -> None:
     golden.check(f"plan-{name}.txt", text)
 
 
+def test_one_level_for_all_workers_is_a_few_words() -> None:
+    made = plans.envelope(plans.plan(plans.create()), workers=plans.KEPT[:1])
+    text = plain(plan_text.view(Page(width=80), made, PlanView()))
+    assert "\nworkers: enforced, isolated\n" in text
+
+
 @pytest.mark.parametrize("width", [60, 80, 100, 160])
 def test_nothing_but_commands_and_headings_is_wider_than_the_page(width: int) -> None:
     lines = plan_text.view(Page(width=width), plans.everything(), PlanView(source=source))

@@ -2,6 +2,8 @@
 
 import json
 
+import msgspec
+
 from batuta.core.plan_document import plan_bytes
 from batuta.model.plan import Envelope
 
@@ -14,5 +16,6 @@ def view(envelope: Envelope) -> str:
         "free_bytes": [list(pair) for pair in envelope.free_bytes],
         "plan": json.loads(plan_bytes(envelope.plan)),
         "state_serial": envelope.state_serial,
+        "workers": msgspec.to_builtins(envelope.workers),
     }
     return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from batuta.cli.views import changes, diagnostics, figures
 from batuta.cli.views.page import Line, Page, plain, safe, shorten
-from batuta.cli.views.plan_text import blocked_entry, consent_entry, needs_eyes, read_from
+from batuta.cli.views.plan_text import blocked_entry, consent_entry, kept, needs_eyes, read_from
 from batuta.cli.views.tally import (
     costs,
     errors_of,
@@ -104,7 +104,21 @@ def _head(envelope: Envelope) -> str:
         f"| {counts} | {found.unchanged:,}{selected} | {found.blocked:,} | {found.drifted:,} "
         f"| {reads} | {_cell(figures.total_cost(costs(plan)), 120)} |\n\n"
         f"{_inline(read_from(plan), 200)}\n\n"
+        f"{_workers(envelope)}"
     )
+
+
+def _workers(envelope: Envelope) -> str:
+    """How this machine keeps workers; a list of what is not enforced, with what was lost."""
+    if not envelope.workers:
+        return ""
+    lines = [f"workers: {_inline(kept(envelope), 200)}"]
+    for each in [each for each in envelope.workers if not each.enforced][:2]:
+        names = ", ".join(_inline(name, 40) for name in each.resources[:2])
+        more = f" and {len(each.resources) - 2:,} more" if len(each.resources) > 2 else ""
+        lost = _inline("; ".join(each.lost), 160)
+        lines.append(f"* **enforced: false** for {names}{more}; lost: {lost}")
+    return "\n".join(lines) + "\n\n"
 
 
 def status(plan: Plan) -> str:

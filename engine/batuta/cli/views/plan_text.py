@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from batuta.cli.views import changes, diagnostics, figures
 from batuta.cli.views.diagnostics import SourceText, no_source
-from batuta.cli.views.page import BOLD, DIM, RED, Line, Page, Span, line, prose, strong
+from batuta.cli.views.page import BOLD, DIM, RED, YELLOW, Line, Page, Span, line, prose, strong
 from batuta.cli.views.tally import (
     costs,
     errors_of,
@@ -21,9 +21,10 @@ from batuta.cli.views.tally import (
     weakens_guard,
     worst_first,
 )
-from batuta.model.plan import Action, Blocked, Envelope, Plan
+from batuta.model.plan import Action, Blocked, Envelope, Kept, Plan
 
 FULL_ENTRIES = 200
+_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +52,11 @@ def view(page: Page, envelope: Envelope, wanted: PlanView) -> list[Line]:
         return _blocks(remarks, no_changes(page, plan), drift, timings)
     free = dict(envelope.free_bytes)
     return _blocks(
-        [*header(page, envelope), *strong(prose(page, verdict(page, plan)))],
+        [
+            *header(page, envelope),
+            *strong(prose(page, verdict(page, plan))),
+            *workers(page, envelope),
+        ],
         stop(page, plan, wanted.source),
         change_list(page, plan, free),
         remarks,
@@ -82,6 +87,37 @@ def header(page: Page, envelope: Envelope) -> list[Line]:
             f"state revision {envelope.state_serial}",
         ),
     ]
+
+
+def workers(page: Page, envelope: Envelope) -> list[Line]:
+    """Return how workers are kept on this machine, and for what it does not keep them why."""
+    if not envelope.workers:
+        return []
+    lines = prose(page, kept(envelope), label="workers: ")
+    for each in envelope.workers:
+        if each.enforced:
+            continue
+        names = each.resources if page.exact else each.resources[:_NAMED]
+        more = len(each.resources) - len(names)
+        text = ", ".join(names) + (f" and {more:,} more" if more else "")
+        lines += prose(page, text, indent=2, label="enforced: false for ", style=YELLOW)
+        for lost in each.lost:
+            lines += prose(page, lost, indent=4, label="lost: ")
+    return lines
+
+
+def kept(envelope: Envelope) -> str:
+    """Return the levels in a few words: `enforced, isolated`, or each with its count."""
+    if len(envelope.workers) == 1:
+        return _kept(envelope.workers[0])
+    return "; ".join(
+        f"{_kept(each)} ({figures.counted(len(each.resources), 'dataset')})"
+        for each in envelope.workers
+    )
+
+
+def _kept(each: Kept) -> str:
+    return f"{'enforced' if each.enforced else 'not enforced'}, {each.level}"
 
 
 def read_from(plan: Plan) -> str:

@@ -188,6 +188,21 @@ def unproven(tier: Tier, platform: Platform) -> Diagnostic:
     )
 
 
+def disproved(platform: Platform, host: str, why: Refused) -> Diagnostic:
+    """The name of an endpoint in one's own network leads somewhere else."""
+    return Diagnostic(
+        code="EGR110",
+        summary="The network disproves what the Platform declares",
+        detail=f"Platform/{platform.name} has `network: {platform.network}`, and {host} does not"
+        f" lead to a private endpoint from here: {why.detail}",
+        fix="Run it where the name has the endpoint's private address (private name resolution of"
+        " the endpoint), name the endpoint itself in `endpoints`, or declare the network that it is"
+        " reached over.",
+        locations=place(platform.places, "spec.network"),
+        address=f"Platform/{platform.name}",
+    )
+
+
 def lint(document: EgressPolicy) -> list[Diagnostic]:
     """Return wildcards that any tenant of a platform can have a host under.
 

@@ -220,7 +220,7 @@ def _needed(tier: Tier, platform: Platform, need: HostNeed) -> Rule | Diagnostic
     rule = Rule(
         pattern=pattern,
         ports=(need.port,),
-        demand=_demand(tier, platform),
+        demand=demand_of(tier, platform),
         on_prem=on_prem,
         plain=need.scheme == "http",
         paths=need.paths,
@@ -246,7 +246,8 @@ def _inspected(tier: Tier, need: HostNeed, *, on_prem: bool) -> bool:
     return tier is Tier.HYBRID_SOVEREIGN or (need.shared and tier is not Tier.STANDARD)
 
 
-def _demand(tier: Tier, platform: Platform) -> Demand:
+def demand_of(tier: Tier, platform: Platform) -> Demand:
+    """Return what the addresses of a Platform's hosts have to be."""
     match platform.network:
         case Network.ON_PREM:
             return Demand(cidrs=platform.cidrs, loopback=True, private=True)
