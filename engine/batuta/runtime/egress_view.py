@@ -1,13 +1,29 @@
 """Answers about egress: which hosts a dataset's workers may reach, and why. Nothing is contacted."""
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from batuta.core.egress.explain import Explanation, explain
 from batuta.core.egress.hosts import Host, parse_host
+from batuta.core.egress.policy import Policy, united
+from batuta.core.egress.render import kubernetes, nftables, squid
+from batuta.core.egress.render.site import Site
 from batuta.model.diagnostic import BatutaError, Diagnostic
-from batuta.runtime.borders import Borders
+from batuta.runtime.borders import Border, Borders
+from batuta.runtime.clock import now_utc
+from batuta.runtime.egress.audit_read import rows
+from batuta.runtime.keeping import Keeping
+from batuta.runtime.sandbox.levels import Choice
 
 HTTPS = 443
+_OPEN, _REFUSED = "open", "refused"
+_FORMS: Mapping[str, Callable[[Policy, Site], str | tuple[Diagnostic, ...]]] = {
+    "nftables": nftables.render,
+    "kubernetes": kubernetes.render,
+    "squid": squid.render,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,12 +40,93 @@ class Answer:
         return self.explanation.allowed and not self.refused
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """One dataset: what its workers may reach, how this machine keeps them, what they tried.
+
+    `level` is empty where the machine does not give what its tier needs. `allowed` and `refused`
+    count connections in the egress log. `closed` holds the codes that forbid any contact.
+    """
+
+    dataset: str
+    tier: str
+    derived: bool
+    policy: str
+    hosts: tuple[str, ...]
+    level: str
+    enforced: bool
+    allowed: int
+    refused: int
+    closed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """One policy with the datasets that have it, by name."""
+
+    policy: Policy
+    datasets: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class EgressView:
-    """What can be said of the datasets with these names."""
+    """What can be said of the datasets with these names. `log` is the egress log."""
 
     borders: Borders
     names: frozenset[str]
+    log: Path
+    keeping: Keeping = field(default_factory=Keeping)
+
+    def status(self) -> tuple[Status, ...]:
+        """Return how each dataset stands, by name. Levels are tried on this machine."""
+        counts = self._counts()
+        return tuple(self._status(name, counts) for name in sorted(self.names))
+
+    def _status(self, name: str, counts: Mapping[tuple[str, str], int]) -> Status:
+        border = self.borders.of(name)
+        kept = self.keeping.of(border.need)
+        choice = kept if isinstance(kept, Choice) else None
+        return Status(
+            dataset=name,
+            tier=border.need.tier.value,
+            derived=not border.need.declared,
+            policy=border.policy.digest,
+            hosts=tuple(rule.name for rule in _in_force(border).allow),
+            level=choice.level.value if choice is not None else "",
+            enforced=choice is not None and choice.enforced,
+            allowed=counts.get((name, _OPEN), 0),
+            refused=counts.get((name, _REFUSED), 0),
+            closed=tuple(dict.fromkeys(d.code for d in border.refused)),
+        )
+
+    def _counts(self) -> Counter[tuple[str, str]]:
+        """Connections by dataset and event; those refused after they were open count as both."""
+        found: Counter[tuple[str, str]] = Counter()
+        for row in rows(self.log):
+            if row.event in (_OPEN, _REFUSED):
+                found[row.dataset.removeprefix("Dataset/"), row.event] += 1
+        return found
+
+    def policies(self, dataset: str | None = None) -> tuple[Shared, ...]:
+        """Return each policy once, with its datasets; only that of one dataset where it is named."""
+        names = sorted(self.names) if dataset is None else [self.named(dataset)]
+        found: dict[str, tuple[Policy, list[str]]] = {}
+        for name in names:
+            policy = _in_force(self.borders.of(name))
+            found.setdefault(policy.digest, (policy, []))[1].append(name)
+        return tuple(Shared(policy=p, datasets=tuple(n)) for p, n in found.values())
+
+    def rendered(self, form: str, dataset: str | None = None) -> str:
+        """Return rules in a form: `nftables`, `kubernetes` or `squid`.
+
+        Raises:
+            BatutaError: EGR109, the form would widen a wildcard; DAT101, no such dataset.
+        """
+        policy = united([shared.policy for shared in self.policies(dataset)])
+        made = _FORMS[form](policy, Site(written=now_utc()))
+        if isinstance(made, str):
+            return made
+        raise BatutaError(*made)
 
     def explain(self, host: str, dataset: str, port: int | None = None) -> Answer:
         """Return why workers of a dataset may or may not connect to a host.
@@ -65,6 +162,11 @@ class EgressView:
                 )
             )
         return name
+
+
+def _in_force(border: Border) -> Policy:
+    """Return the policy of workers: where nothing may be contacted none of its hosts is open."""
+    return replace(border.policy, allow=()) if border.refused else border.policy
 
 
 def _split(text: str) -> tuple[str, int | None]:

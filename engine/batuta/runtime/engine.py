@@ -165,7 +165,8 @@ class Engine:
     @cached_property
     def egress(self) -> EgressView:
         """Answers about egress."""
-        return EgressView(self.borders, frozenset(d.name for d in self.desired.datasets))
+        names = frozenset(dataset.name for dataset in self.desired.datasets)
+        return EgressView(self.borders, names, self._places.egress_log)
 
     @property
     def _at_rest(self) -> AtRest:

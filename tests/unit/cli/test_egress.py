@@ -7,6 +7,10 @@ import pytest
 
 from batuta.cli.app import App
 from batuta.cli.main import main as run
+from batuta.cli.views import egress
+from batuta.cli.views.page import Page, plain
+from batuta.runtime.egress.audit import AuditLog, Row
+from batuta.runtime.egress_view import Status
 from tests.unit.cli import golden
 from tests.unit.cli.terminal import app_in, written
 from tests.unit.runtime.border_workspace import (
@@ -19,6 +23,25 @@ from tests.unit.runtime.border_workspace import (
     engine,
 )
 
+STATUS = (
+    Status(
+        dataset="plain", tier="FullySovereign", derived=True, policy="13f15a567291ddea" * 4,
+        hosts=("127.0.0.1:8333",), level="isolated", enforced=True, allowed=1200, refused=3,
+    ),
+    Status(
+        dataset="far", tier="Standard", derived=False, policy="6ab42af4b5a7e366" * 4,
+        hosts=("good.s3.eu-central-1.amazonaws.com:443",), level="advisory", enforced=False,
+        allowed=0, refused=0,
+    ),
+    Status(
+        dataset="refused", tier="HybridSovereign", derived=False, policy="e5f6aa12750d0553" * 4,
+        hosts=(), level="isolated", enforced=True, allowed=0, refused=0, closed=("SOV101",),
+    ),
+    Status(
+        dataset="too-poor", tier="HybridSovereign", derived=False, policy="e5f6aa12750d0553" * 4,
+        hosts=("x.lake.test:443",), level="", enforced=False, allowed=0, refused=0,
+    ),
+)  # fmt: skip
 FEW = """kind: EgressPolicy
 metadata: {name: few}
 spec:
@@ -68,6 +91,62 @@ def test_explain_as_json_holds_the_same(app: App) -> None:
     assert code == 14
     assert (found["host"], found["port"], found["allowed"]) == ("127.0.0.1", 8333, False)
     assert [each["code"] for each in found["refused"]] == ["EGR103"]
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_status_names_what_is_refused_and_what_is_not_kept(width: int) -> None:
+    text = plain(egress.status(Page(width=width), STATUS))
+    golden.check(f"egress-status-{width}.txt", text)
+    assert max(map(len, text.splitlines())) <= width
+
+
+def test_status_as_metrics_has_the_figure_to_alert_on() -> None:
+    text = egress.status_metrics(STATUS)
+    golden.check("egress-status.prom.txt", text)
+    assert 'batuta_egress_refused_total{dataset="plain",tier="FullySovereign"} 3\n' in text
+
+
+def test_status_counts_the_connections_in_the_log(app: App, tmp_path: Path) -> None:
+    opened = app.open(connect=False)
+    log = AuditLog(opened.egress.log)
+    for event, name in (("open", "plain"), ("end", "plain"), ("refused", "plain"),
+                        ("refused", "bad"), ("refused", "bad")):  # fmt: skip
+        log.append(Row(event=event, dataset=name))
+    log.close()
+    app.close()
+
+    assert run(["egress", "status", "--format", "json"], app) == 0
+    found = {each["dataset"]: each for each in json.loads(written(app.out))["datasets"]}
+    assert (found["plain"]["allowed"], found["plain"]["refused"]) == (1, 1)
+    assert (found["bad"]["allowed"], found["bad"]["refused"]) == (0, 2)
+    assert found["plain"]["hosts"] == ["127.0.0.1:8333"]
+    assert found["plain"]["tier"] == "FullySovereign"
+    assert (found["tiered"]["hosts"], found["tiered"]["closed"]) == ([], ["SOV101"])
+
+
+def test_render_for_people_names_each_host_with_its_line(app: App) -> None:
+    assert run(["egress", "render"], app) == 0
+    golden.check("egress-render.txt", written(app.out))
+
+
+@pytest.mark.parametrize("form", ["nftables", "kubernetes", "squid"])
+def test_rules_are_rendered_without_raw_tabs_and_name_their_policy(app: App, form: str) -> None:
+    assert run(["egress", "render", "--format", form, "--dataset", "plain"], app) == 0
+    text = written(app.out)
+    digest = app.open().egress.policies("plain")[0].policy.digest
+
+    assert "\t" not in text
+    assert digest in text
+    assert "127.0.0.1:8333" in text
+
+
+def test_rules_for_all_datasets_open_what_any_of_them_may_reach(app: App) -> None:
+    assert run(["egress", "render", "--format", "squid"], app) == 0
+    text = written(app.out)
+
+    assert "127.0.0.1" in text
+    assert "good.s3.eu-central-1.amazonaws.com" in text
+    assert "dstdomain -n huggingface.co" not in text  # only some of the tiers deny it
 
 
 def test_a_dataset_that_is_not_there_is_said(app: App) -> None:

@@ -5,7 +5,7 @@ from batuta.cli.root import LazyGroup
 command = LazyGroup(
     "egress",
     {
-        **{name: f"batuta.cli.egress.{name}" for name in ("explain", "log")},
+        **{name: f"batuta.cli.egress.{name}" for name in ("status", "explain", "log", "render")},
         "import": "batuta.cli.egress.import_",
     },
     """Show which hosts the workers of each dataset may reach, and why.

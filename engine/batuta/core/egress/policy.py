@@ -181,6 +181,26 @@ def narrow(
     return replace(policy, allow=normal(kept))
 
 
+def united(policies: Sequence[Policy]) -> Policy:
+    """Return one policy that allows what any of them allows, and denies what all of them deny.
+
+    For rules that cannot tell workers apart; its tier is the least sovereign of theirs.
+    """
+    if not policies:
+        return Policy(tier=Tier.FULLY_SOVEREIGN)
+    deny = [r for r in policies[0].deny if all(r in p.deny for p in policies)]
+    caps = [p.max_bytes for p in policies]
+    return Policy(
+        tier=max((p.tier for p in policies), key=lambda tier: tier.rank),
+        allow=normal(rule for p in policies for rule in p.allow),
+        deny=normal(deny),
+        max_bytes=max((c for c in caps if c is not None), default=None)
+        if None not in caps
+        else None,
+        documents=tuple(sorted({name for p in policies for name in p.documents})),
+    )
+
+
 def tier_denials(tier: Tier) -> tuple[Rule, ...]:
     """Return the specification's blocked endpoints of a tier, each name and all below it."""
     return tuple(
