@@ -33,6 +33,7 @@ UNKNOWN = (
     "Runs from other workspaces whose state is not this one, beyond what they left in the log.",
 )
 _MOST_RUNS = 1_000_000
+_MOST_NAMES = 20
 
 
 @dataclass
@@ -168,6 +169,7 @@ class _Work:
             for step in self.auditor.datasets.store.steps(run.id)
             if step.action == self.place.resource
         ]
+        self._left(run, steps)
         enforcement = said.get("enforcement")
         if enforcement is None:
             self.gaps.append(
@@ -178,6 +180,21 @@ class _Work:
             "started_at": run.started_at, "ended_at": run.ended_at, "status": run.status,
             "enforcement": enforcement, "policies": said.get("policies"), "steps": steps,
         }  # fmt: skip
+
+    def _left(self, run: RunRecord, steps: Sequence[Mapping[str, Json]]) -> None:
+        """Say where a run made a version that the log at this place does not have."""
+        known = {entry.parent for _, entry in self.entries} | {h.digest for h, _ in self.entries}
+        if self.entries and self.entries[0][0].version:
+            return  # only the versions since a time were read
+        for step in steps:
+            detail = step["detail"]
+            head = detail.get("head") if isinstance(detail, Mapping) else None
+            if head is not None and head not in known:
+                self.gaps.append(
+                    f"run {run.id} made a version ({str(head)[:16]}) that the log at"
+                    f" {self.place.destination} does not have: the dataset lay at another place"
+                    " then, and what was left there is not told"
+                )
 
     def connections(self) -> dict[str, Json]:
         """What the workers of these runs tried to reach, as the egress log has it."""
@@ -198,46 +215,72 @@ class _Work:
         return self.since is None or row.time >= self.since or row.run in self.run_ids
 
     def copies(self) -> list[Json]:
-        """Other datasets that batuta made from this one, as far as the state knows them."""
+        """Datasets that batuta made from this one, or from such a copy, as far as the state knows."""
+        store = self.auditor.datasets.store
+        records = {record.address: record for record in store.resources()}
+        logs = {a: self._entries(r) for a, r in records.items() if a != self.place.resource}
+        self._unrecorded(records)
         found: list[Json] = []
-        for record in self.auditor.datasets.store.resources():
-            if record.address == self.place.resource:
-                continue
-            made = self._made(record)
-            if not made:
-                continue
-            found.append(
-                {
-                    "resource": record.address, "place": record.destination,
-                    "tier": record.facts.tier, "label": msgspec.to_builtins(record.label),
-                    "versions": made,
-                }
-            )  # fmt: skip
+        origins = [_Origin(self.place.resource, str(self.place.destination))]
+        for origin in origins:
+            for address in list(logs):
+                made = [e for e in logs[address] if origin.is_read_by(e) and self._counts(e)]
+                if made:
+                    del logs[address]
+                    origins.append(_Origin(address, records[address].destination))
+                    found.append(_copy(records[address], origin.address, made))
         return found
 
-    def _reads_this(self, entry: LogEntry) -> bool:
+    def _counts(self, entry: LogEntry) -> bool:
+        return self.since is None or entry.written_at >= self.since
+
+    def _entries(self, record: ResourceRecord) -> tuple[LogEntry, ...]:
+        observer = self.auditor.datasets.observer
+        try:
+            return tuple(
+                observer.store_at_text(record.destination, record.destination_platform).entries()
+            )
+        except BatutaError as error:
+            self.gaps.append(f"{record.address} cannot be read: {error.diagnostics[0].detail}")
+            return ()
+
+    def _unrecorded(self, records: Mapping[str, ResourceRecord]) -> None:
+        """Say which datasets were applied here and are known no more: each may be a copy."""
+        applied = self.auditor.datasets.store.rows("SELECT DISTINCT action FROM steps")
+        gone = sorted({str(name) for (name,) in applied} - records.keys() - {self.place.resource})
+        if gone:
+            listed = ", ".join(gone[:_MOST_NAMES]) + (" and others" if gone[_MOST_NAMES:] else "")
+            self.gaps.append(
+                f"{listed}: applied here and no longer recorded; what they were made from is not told"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """A dataset that others may have been made from."""
+
+    address: str
+    place: str
+
+    def is_read_by(self, entry: LogEntry) -> bool:
+        """True where a commit took rows or files from it."""
         if entry.source is None or not entry.added:
             return False
-        name = self.place.resource.partition("/")[2]
-        place = str(self.place.destination).rstrip("/")
+        name, place = self.address.partition("/")[2], self.place.rstrip("/")
         read = _sources(entry.source.address)
         return any(text in {f"dataset:{name}", place, f"{place}/"} for text in read)
 
-    def _made(self, record: ResourceRecord) -> list[Json]:
-        observer = self.auditor.datasets.observer
-        try:
-            entries = observer.store_at_text(
-                record.destination, record.destination_platform
-            ).entries()
-        except BatutaError as error:
-            self.gaps.append(f"{record.address} cannot be read: {error.diagnostics[0].detail}")
-            return []
-        return [
+
+def _copy(record: ResourceRecord, made_from: str, made: Sequence[LogEntry]) -> Json:
+    return {
+        "resource": record.address, "place": record.destination, "made_from": made_from,
+        "tier": record.facts.tier, "label": msgspec.to_builtins(record.label),
+        "versions": [
             {"version": e.version, "written_at": e.written_at,
              "source_version": e.source.version if e.source is not None else None}
-            for e in entries
-            if self._reads_this(e) and (self.since is None or e.written_at >= self.since)
-        ]  # fmt: skip
+            for e in made
+        ],
+    }  # fmt: skip
 
 
 def _sources(text: str) -> Sequence[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from batuta.runtime.egress.audit import AuditLog, Row
-from tests.acceptance.labels.shell import PUBLIC, Shell
+from tests.acceptance.labels.shell import PUBLIC, Shell, public, sovereign
 
 
 def test_an_audit_tells_versions_runs_decisions_and_copies(home: Shell) -> None:
@@ -93,6 +93,43 @@ def test_what_is_missing_is_said(home: Shell) -> None:
     assert any("no run in this state has its plan" in gap for gap in gaps)
     (home.folder / "model" / "_log" / f"{0:020d}.sig").unlink()
     assert any("version 0 is not signed" in gap for gap in home.audit("model")["gaps"])
+
+
+def test_a_place_that_the_dataset_left_is_said(home: Shell) -> None:
+    """A move leaves the old files where they are; an audit that named only the new place hid that."""
+    specs = {"model": sovereign("secret/", "elsewhere/"), "web": public("download/", "web/")}
+    home.write(specs)
+    home.well("apply", "--yes")
+    body = home.audit("model")
+
+    assert body["place"] == "elsewhere/"
+    (gap,) = [gap for gap in body["gaps"] if "another place" in gap]
+    assert body["runs"][0]["id"] in gap
+    assert not any("another place" in gap for gap in home.audit("web")["gaps"])
+
+
+def test_a_copy_of_a_copy_is_told_with_what_it_was_made_from(home: Shell) -> None:
+    home.well("data", "sync", "mine/", "third/", "--format", "parquet", "--yes")
+    home.well("data", "sync", "third/", "fourth/", "--format", "parquet", "--yes")
+    copies = {c["resource"].partition("-")[0]: c for c in home.audit("model")["copies"]}
+
+    assert set(copies) == {"Dataset/mine", "Dataset/third", "Dataset/fourth"}
+    assert copies["Dataset/mine"]["made_from"] == "Dataset/model"
+    assert copies["Dataset/third"]["made_from"] == copies["Dataset/mine"]["resource"]
+    assert copies["Dataset/fourth"]["made_from"] == copies["Dataset/third"]["resource"]
+
+
+def test_a_dataset_that_is_no_longer_recorded_may_be_a_copy_and_is_said(home: Shell) -> None:
+    assert not any("no longer recorded" in gap for gap in home.audit("model")["gaps"])
+    (record,) = [r for r in _resources(home) if r.startswith("Dataset/mine")]
+    home.well("release", record, "--yes")
+    (gap,) = [gap for gap in home.audit("model")["gaps"] if "no longer recorded" in gap]
+    assert record in gap
+
+
+def _resources(shell: Shell) -> list[str]:
+    with shell.open() as engine:
+        return [record.address for record in engine.store.resources()]
 
 
 @pytest.mark.parametrize("attack", ["none", "a row removed"])
