@@ -27,7 +27,10 @@ from tests.attacks.far_side import FarSide, far_side
 
 ATTACKS = Path(__file__).resolve().parents[1] / "data" / "egress" / "attacks.yaml"
 ALERT = b"\x15\x03\x03\x00\x02\x02\x31"
-LIMITS = Limits(head_s=0.5, hello_s=1.0, resolve_s=1.0, connect_s=2.0, idle_s=5.0)
+LIMITS = Limits(head_s=20.0, hello_s=20.0, resolve_s=20.0, connect_s=20.0, idle_s=20.0)
+"""Longer than a busy machine takes, so that a verdict is about what was sent."""
+IMPATIENT = Limits(head_s=0.5, hello_s=1.0, resolve_s=1.0, connect_s=2.0, idle_s=5.0)
+"""For the tests of somebody who says nothing."""
 IDENTITY = WorkerIdentity(action="transfer", dataset="Dataset/orders", worker="w1")
 HOUSE = Rule(
     pattern="10.9.9.9", ports=(9000,), on_prem=True, plain=True, inspect=True,

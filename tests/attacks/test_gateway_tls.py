@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.attacks.gateway_lab import ALERT, attack, get, hello, inspected, lab
+from tests.attacks.gateway_lab import ALERT, IMPATIENT, attack, get, hello, inspected, lab
 
 ECH = struct.pack(">HH", 0xFE0D, 4) + b"\0\0\0\0"
 TWICE = struct.pack(">HH", 43, 3) + b"\x02\x03\x03"
@@ -73,7 +73,7 @@ def test_a_hello_in_small_pieces_is_joined(tmp_path: Path) -> None:
 
 
 def test_silence_in_a_tunnel_ends_it(tmp_path: Path) -> None:
-    with lab(tmp_path) as here:
+    with lab(tmp_path, limits=IMPATIENT) as here:
         connection, _ = here.knock("api.good.test:443")
         with connection:
             assert connection.recv(16) == ALERT
