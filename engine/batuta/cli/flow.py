@@ -17,7 +17,7 @@ from batuta.cli.interrupt import clean_stop
 from batuta.cli.views import diagnostics, figures, plan_text, questions, report
 from batuta.cli.views.progress import listeners
 from batuta.cli.views.tally import costs, errors_of, is_change, loses_data
-from batuta.model.diagnostic import BatutaError, Diagnostic
+from batuta.model.diagnostic import BatutaError, Diagnostic, StalePlan
 from batuta.model.plan import Blocked, Envelope, Plan
 from batuta.model.resource import DriftChoice
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 
 LOSS_PROMPT = "   Lose this data?"
+_PLANS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,14 +192,26 @@ def write_document(path: Path, text: str) -> None:
 def plan_and_apply(
     app: App, engine: "Engine", request: "PlanRequest", consent: Consent, run: Run
 ) -> Exit:
-    """Plan, show, ask where something is to be asked, and apply."""
-    settled = settle(app, engine, request, make(app, engine, request))
-    if isinstance(settled, Exit):
-        app.err.say("Nothing was applied.")
-        return settled
-    envelope, answered = settled
-    show(app, envelope)
-    # Who answered for a dataset just now is not asked about its loss once more.
-    allowed = (*consent.allow_data_loss, *answered.allow_data_loss, *answered.drift_answers)
-    refused = agree(app, envelope.plan, replace(consent, allow_data_loss=allowed))
-    return carry_out(app, engine, envelope, run) if refused is None else refused
+    """Plan, show, ask where something is to be asked, and apply.
+
+    Where another run was faster, nothing was touched: it is planned, shown and asked anew.
+    """
+    for attempt in range(_PLANS):
+        settled = settle(app, engine, request, make(app, engine, request))
+        if isinstance(settled, Exit):
+            app.err.say("Nothing was applied.")
+            return settled
+        envelope, answered = settled
+        show(app, envelope)
+        # Who answered for a dataset just now is not asked about its loss once more.
+        allowed = (*consent.allow_data_loss, *answered.allow_data_loss, *answered.drift_answers)
+        refused = agree(app, envelope.plan, replace(consent, allow_data_loss=allowed))
+        if refused is not None:
+            return refused
+        try:
+            return carry_out(app, engine, envelope, run)
+        except StalePlan:
+            if attempt == _PLANS - 1:
+                raise
+            app.err.say("Another run was faster, so this plan is out of date: planning again.")
+    raise AssertionError("unreachable: the last round returns or raises")
