@@ -89,7 +89,9 @@ def _matching(
 ) -> set[str]:
     bare = text.strip("+").removeprefix("Dataset/")
     if not bare.startswith(_PREFIXES):
-        return {name for name in known if name == bare or fnmatchcase(name, bare)}
+        if bare in known:
+            return {bare}  # a name is itself, whatever characters it has
+        return {name for name in known if fnmatchcase(name, bare)}
     kind, _, value = bare.partition(":")
     return {d.name for d in datasets if _has(d, tier_of, kind, value)}
 
@@ -99,7 +101,8 @@ def _has(dataset: Dataset, tier_of: Mapping[str, str], kind: str, value: str) ->
         case "tag":
             key, equals, wanted = value.partition("=")
             tags = dict(dataset.tags)
-            return key in tags and (not equals or fnmatchcase(tags[key], wanted))
+            fits = not equals or tags.get(key) == wanted or fnmatchcase(tags.get(key, ""), wanted)
+            return key in tags and fits
         case "tier":
             return tier_of[dataset.name] == value
         case _:

@@ -43,6 +43,15 @@ def test_a_selector_chooses(wanted: Desired, selector: str, names: str) -> None:
     assert found.diagnostics == ()
 
 
+def test_a_name_is_itself_whatever_characters_it_has() -> None:
+    """A child of a wildcard has brackets in its name; a tag may have any character."""
+    wanted = build.desired(build.dataset("salesO"), build.dataset("x", tags={"k": "[a]*"}))
+    child = 'sales["ORDERS"]'
+
+    assert select(wanted, Asked(select=(child,)), others=[child]).names == {child}
+    assert select(wanted, Asked(select=("tag:k=[a]*",))).names == {"x"}
+
+
 def test_selectors_unite_and_excluding_wins(wanted: Desired) -> None:
     found = select(wanted, Asked(select=("sales-*", "report"), exclude=("*-us",)))
     assert sorted(found.names) == ["report", "sales-eu"]
