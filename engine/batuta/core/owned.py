@@ -7,7 +7,7 @@ from batuta.core.case import Case, preconditions, target
 from batuta.core.draft import Decision, stop
 from batuta.core.reasons import Why
 from batuta.core.removal import Removal, release, removed
-from batuta.model.resource import Origin
+from batuta.model.resource import Dataset, Origin
 
 
 def barred(case: Case) -> Decision | None:
@@ -58,13 +58,23 @@ def _may_take_over(case: Case) -> bool:
     known = case.observation.record is not None and case.observation.head in {"same", "descendant"}
     if known or case.asked(case.world.input.asked.adopt):
         return True
-    if snapshot is None or dataset.origin is not Origin.MANIFEST:
+    return snapshot is not None and goes_on_with(dataset, snapshot.entry.resource)
+
+
+def goes_on_with(dataset: Dataset, resource: str) -> bool:
+    """True where a log of `resource` is the dataset's without anybody saying so.
+
+    That is its own, and, for one of the manifests, that of a one-line command to this place.
+    """
+    if resource == dataset.address:
+        return True
+    if dataset.origin is not Origin.MANIFEST:
         return False
     bare = str(dataset.destination).rstrip("/")
     endings = tuple(
         f"-{hashlib.sha256(text.encode()).hexdigest()[:8]}" for text in (bare, f"{bare}/")
     )
-    return snapshot.entry.resource.endswith(endings)
+    return resource.endswith(endings)
 
 
 def _given_up(case: Case, *, destroy: bool) -> Decision:

@@ -113,8 +113,16 @@ class DatasetStore(Protocol):
         """Return why keys of opaque files cannot be paths here; empty where all can."""
         ...
 
-    def delete(self, paths: Sequence[str]) -> None:
-        """Delete the dataset's files, its history, staging and log; strangers stay."""
+    def deletion(self) -> Snapshot | None:
+        """Return the entry of a deletion that has begun, with what may be left; else None."""
+        ...
+
+    def delete(self, draft: LogEntry, base: Head) -> None:
+        """Commit `draft` after `base`, then delete files, history and log; strangers stay.
+
+        Raises:
+            CommitConflict: another writer committed after `base`; nothing was deleted.
+        """
         ...
 
     def source(self, formats: "dict[str, Format]") -> Source:

@@ -84,8 +84,8 @@ class Facts:
 class LogEntry:
     """One commit. `written_at` is RFC 3339 in UTC and the only clock in it.
 
-    `owner` is `Created` for data that batuta made and `Imported` for what it adopted: only
-    these are ever deleted. `plan` is the digest of the plan that asked for the commit.
+    `owner` is `Created` for data that batuta made and `Imported` for what it adopted; only
+    the first is ever deleted with its dataset. `plan` is the digest of the plan that asked for the commit.
     """
 
     format_version: int = LOG_FORMAT_VERSION

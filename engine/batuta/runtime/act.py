@@ -262,10 +262,20 @@ class Act:
         )
 
     def delete(self, action: Delete) -> ActResult:
-        """Delete what batuta made, and forget the resource."""
+        """Delete what batuta made, as it was when this was planned, and forget the resource."""
         dataset = self._store_of(action.target.destination, action.target.destination_platform)
-        dataset.delete(action.paths)
-        return ActResult(writes=[drop_resource(action.target.resource)], files=len(action.paths))
+        found = dataset.deletion() or dataset.snapshot()
+        base = action.preconditions.head
+        assert base is not None
+        forgets: list[Write] = [drop_resource(action.target.resource)]
+        if found is None:  # somebody else has deleted it meanwhile
+            return ActResult(writes=forgets)
+        entry = replace(
+            found.entry, version=0, parent=None, written_at=now_utc(), action=action.kind,
+            batuta_version=batuta.__version__, plan=self.plan_digest, added=(), removed=(),
+        )  # fmt: skip
+        dataset.delete(entry, base)
+        return ActResult(writes=forgets, files=len(action.paths))
 
     def release(self, action: Release) -> ActResult:
         """Forget the resource; its data stays."""

@@ -11,8 +11,17 @@ from batuta.model.address import parse_address
 from batuta.model.diagnostic import BatutaError, Diagnostic, StalePlan
 from batuta.model.event import ActionFinished, Event, RunReport, RunStarted
 from batuta.model.log import Head
-from batuta.model.plan import Action, Blocked, Envelope, NoOp, Plan, TransferAction
-from batuta.model.resource import Dataset, SourceSpec
+from batuta.model.plan import (
+    Action,
+    Blocked,
+    Delete,
+    Envelope,
+    NoOp,
+    Plan,
+    Relabel,
+    TransferAction,
+)
+from batuta.model.resource import Dataset
 from batuta.model.state import RunRecord
 from batuta.runtime.act import Act
 from batuta.runtime.approvals import refuse_expired
@@ -92,8 +101,21 @@ class Applier:
 
     def _look_again(self, plan: Plan, listen: Callable[[Event], None]) -> dict[str, Seen]:
         """Observe what a saved plan touches; apply reads no manifests for it."""
-        datasets = [_dataset(action) for action in plan.actions if _moves(action)]
-        return self.observer.look(datasets, listen)
+        read = [_dataset(a) for a in plan.actions if isinstance(a, TransferAction)]
+        seen = self.observer.look(read, listen)
+        for action in plan.actions:
+            # Only a transfer reads its source; what is there matters to the others as well.
+            if isinstance(action, Relabel | Delete):
+                seen[action.target.resource.partition("/")[2]] = self._destination_of(action)
+        return seen
+
+    def _destination_of(self, action: Action) -> Seen:
+        target = action.target
+        try:
+            store = self.observer.store_at_text(target.destination, target.destination_platform)
+            return Seen(source=None, destination=store.observe())
+        except BatutaError as error:
+            return Seen(source=None, destination=None, destination_problems=error.diagnostics)
 
     def _refuse_stale(self, plan: Plan, seen: Mapping[str, Seen]) -> None:
         revisions = {r.address: r.revision for r in self.store.resources()}
@@ -126,11 +148,8 @@ class Applier:
     def _head(self, action: Action, found: Seen | None) -> Head | None:
         if found is not None and found.destination is not None:
             return found.destination.head
-        target = action.target
-        snapshot = self.observer.store_at_text(
-            target.destination, target.destination_platform
-        ).snapshot()
-        return snapshot.head if snapshot else None
+        state = self._destination_of(action).destination
+        return state.head if state is not None else None
 
     def _begin(self, request: ApplyRequest) -> RunRecord:
         work = [a for a in request.envelope.plan.actions if not isinstance(a, NoOp | Blocked)]
@@ -153,21 +172,15 @@ class Applier:
         self.store.write([put_run(ended)])
 
 
-def _moves(action: Action) -> bool:
-    return not isinstance(action, NoOp | Blocked)
-
-
-def _dataset(action: Action) -> Dataset:
-    """The dataset behind an action, as far as looking at it needs one."""
+def _dataset(action: TransferAction) -> Dataset:
+    """The dataset behind a transfer, as far as looking at it needs one."""
     target = action.target
-    transfer = getattr(action, "transfer", None)
-    facts = getattr(action, "facts", None)
     return Dataset(
         name=target.resource.partition("/")[2],
-        source=transfer.source if transfer else SourceSpec(),
+        source=action.transfer.source,
         destination=parse_address(target.destination),
         destination_platform=target.destination_platform,
-        format=facts.format if facts else "files",
+        format=action.facts.format,
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from batuta.model.dataset import DatasetStore
 from batuta.model.diagnostic import BatutaError
-from batuta.model.log import Snapshot
+from batuta.model.log import LogEntry, Snapshot
 from batuta.model.state import ResourceRecord, RunRecord, StepRecord
 from batuta.runtime.clock import now_utc
 from batuta.runtime.state.labels import label_writes
@@ -57,22 +57,22 @@ def _settle(
 ) -> bool:
     where = step.detail if isinstance(step.detail, Mapping) else {}
     if step.step in ("release", "delete"):
-        return _settle_removal(store, step, where, open_dataset)
+        return _settle_removal(store, run, step, open_dataset, told)
     staging = {i: s for i, r, s in store.transfers() if r == step.action}
     try:
         dataset = open_dataset(str(where["destination"]), _text(where.get("platform")))
-        snapshot = dataset.snapshot()
-        committed = snapshot is not None and _committed(snapshot, run, step)
+        committed = _commit_of(dataset, run, step)
         # What is not committed yet is taken up by the next run; the rest is finished here.
         alive = [] if committed else [Path(folder).name for folder in staging.values()]
         told.extend(dataset.recover(frozenset(alive)))
     except BatutaError:
         return False
-    if snapshot is None or not committed:
+    if committed is None:
         store.write([put_step(replace(step, status="failed"))])
         return True
-    writes: list[Write] = [put_resource(_record(store, snapshot, step, where, run))]
-    writes += label_writes(snapshot.entry, snapshot.entry.added)
+    writes: list[Write] = [put_resource(_record(store, committed, step, where, run))]
+    # What brings no files may have given those that are there another label.
+    writes += label_writes(committed.entry, committed.entry.added or committed.parts)
     for transfer in staging:
         writes.extend(drop_transfer(transfer))
     writes.append(put_step(replace(step, status="done")))
@@ -85,18 +85,23 @@ def _settle(
 
 def _settle_removal(
     store: StateStore,
+    run: RunRecord,
     step: StepRecord,
-    where: Mapping[str, object],
     open_dataset: OpenDataset,
+    told: list[str],
 ) -> bool:
-    """A removal that had begun is finished when its data is gone, else planned again."""
+    """A deletion that the log tells of is finished; one that had not begun is planned again."""
+    where = step.detail if isinstance(step.detail, Mapping) else {}
     gone = step.step == "release"
     if step.step == "delete":
         try:
-            gone = (
-                open_dataset(str(where["destination"]), _text(where.get("platform"))).snapshot()
-                is None
-            )
+            dataset = open_dataset(str(where["destination"]), _text(where.get("platform")))
+            begun = dataset.deletion()
+            if begun is not None and _is_of(begun.entry, run, step):
+                dataset.delete(begun.entry, begun.head)
+                told.append(f"{step.action} was being deleted; the rest of it is deleted now.")
+                begun = None
+            gone = begun is None and dataset.observe().condition in {"absent", "empty", "foreign"}
         except BatutaError:
             return False
     writes = [put_step(replace(step, status="done" if gone else "failed"))]
@@ -106,8 +111,21 @@ def _settle_removal(
     return True
 
 
-def _committed(snapshot: Snapshot, run: RunRecord, step: StepRecord) -> bool:
-    return snapshot.entry.plan == run.plan and snapshot.entry.resource == step.action
+def _commit_of(dataset: DatasetStore, run: RunRecord, step: StepRecord) -> Snapshot | None:
+    """Return the dataset as the dead run committed it, None where it did not.
+
+    Somebody with another state may have committed on top of it since.
+    """
+    snapshot = dataset.snapshot()
+    if snapshot is None or _is_of(snapshot.entry, run, step):
+        return snapshot
+    mine = (entry.version for entry in dataset.entries() if _is_of(entry, run, step))
+    version = max(mine, default=None)
+    return None if version is None else dataset.snapshot(version)
+
+
+def _is_of(entry: LogEntry, run: RunRecord, step: StepRecord) -> bool:
+    return entry.plan == run.plan and entry.resource == step.action
 
 
 def _record(

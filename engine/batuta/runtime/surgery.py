@@ -3,12 +3,18 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from batuta.core.case import same_place
+from batuta.core.owned import goes_on_with
+from batuta.core.refusals import other_resource, rollback
 from batuta.model.diagnostic import BatutaError, Diagnostic
+from batuta.model.log import Snapshot
 from batuta.model.resource import Dataset
 from batuta.model.state import ResourceRecord
 from batuta.runtime.observe import Observer
 from batuta.runtime.state.labels import label_writes
 from batuta.runtime.state.store import StateStore, Write, drop_resource, put_resource
+
+_ROLLED_BACK = ("older", "foreign")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +38,9 @@ def line(record: ResourceRecord) -> str:
 def rebuild(datasets: Iterable[Dataset], observer: Observer, store: StateStore) -> StateSurgery:
     """Work out the records from the destinations' logs and the manifests.
 
-    A record of a resource that no manifest describes is kept: its log may be elsewhere.
+    A record of a resource that no manifest describes is kept: its log may be elsewhere. A log
+    of another resource is not taken over, and one that may have been rolled back is not
+    believed: both are among the problems, with the way that says so.
     """
     before = {record.address: record for record in store.resources()}
     after = dict(before)
@@ -46,8 +54,11 @@ def rebuild(datasets: Iterable[Dataset], observer: Observer, store: StateStore) 
             continue
         if snapshot is None:
             continue
-        labels += label_writes(snapshot.entry, snapshot.parts)
         old = before.get(dataset.address)
+        if (problem := _not_taken(dataset, snapshot, old, observer, store)) is not None:
+            problems.append(problem)
+            continue
+        labels += label_writes(snapshot.entry, snapshot.parts)
         if old is not None and old.head == snapshot.head:
             continue
         after[dataset.address] = ResourceRecord(
@@ -63,6 +74,24 @@ def rebuild(datasets: Iterable[Dataset], observer: Observer, store: StateStore) 
     return StateSurgery(
         before=_lines(before), after=_lines(after), writes=writes, problems=tuple(problems)
     )
+
+
+def _not_taken(
+    dataset: Dataset,
+    snapshot: Snapshot,
+    old: ResourceRecord | None,
+    observer: Observer,
+    store: StateStore,
+) -> Diagnostic | None:
+    """Return why the log at the dataset's destination is not believed; None where it is."""
+    place = str(dataset.destination)
+    if old is None or not same_place(old.destination, dataset.destination):
+        owner = snapshot.entry.resource
+        return None if goes_on_with(dataset, owner) else other_resource(dataset, owner)
+    if snapshot.head.digest in store.accepted_heads(place):
+        return None
+    relation = observer.store(dataset).relation(old.head)
+    return rollback(dataset.address, place, relation) if relation in _ROLLED_BACK else None
 
 
 def move(old: str, new: str, store: StateStore) -> StateSurgery:

@@ -416,31 +416,6 @@ def test_a_folder_that_changes_while_it_is_hashed_is_not_imported(folder: Path) 
     assert _code(caught) == "LOG152"
 
 
-def test_deleting_leaves_strangers_and_nothing_else() -> None:
-    files, store = table_store()
-    files.create("mine.csv", b"1")
-    files.create("_history/notes.txt", b"2")
-    snapshot = store.snapshot()
-    assert snapshot is not None
-
-    store.delete([each.path for each in snapshot.parts])
-
-    assert set(files.objects) == {"mine.csv", "_history/notes.txt"}
-
-
-def test_a_deletion_that_was_cut_short_can_be_done_again() -> None:
-    files, store = table_store()
-    snapshot = store.snapshot()
-    assert snapshot is not None
-    paths = [each.path for each in snapshot.parts]
-    files.delete([*paths, "_log/00000000000000000000.json"])
-    assert store.observe().condition == "damaged"
-
-    store.delete([*paths, "../outside", "_log/x"])
-
-    assert files.objects == {}
-
-
 def test_the_store_lists_all_entries_and_compares_heads() -> None:
     _, store = table_store()
     snapshot = store.snapshot()

@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import hmac
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -229,7 +230,10 @@ def test_the_head_can_be_signed_anew_and_the_dataset_deleted_with_its_signatures
     assert store.seal_head() == head_of(files)
     assert verified(files).ok
 
-    store.delete([part_path(b"0"), part_path(b"1"), part_path(b"2")])
+    snapshot = store.snapshot()
+    assert snapshot is not None
+    last = replace(snapshot.entry, action="delete", added=(), removed=())
+    store.delete(last, snapshot.head)
 
     assert files.objects == {}
 

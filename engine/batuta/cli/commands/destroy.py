@@ -18,7 +18,7 @@ def command(
 ) -> int:
     """Delete the data of DATASET, after showing every file it has and asking.
 
-    Only what batuta made or imported is ever deleted, and never what is protected.
+    Only what batuta made is ever deleted, never what it imported or what is protected.
 
     \b
     Example:

@@ -1,6 +1,7 @@
 """A destination as it lies there, from one listing and the head of the log; no part is opened."""
 
 from batuta.connectors.alimentar import names
+from batuta.connectors.alimentar.deletion import announced
 from batuta.connectors.alimentar.faults import fault
 from batuta.connectors.alimentar.intents import all_intents
 from batuta.connectors.alimentar.log import Log, open_log
@@ -40,7 +41,7 @@ def observe(files: Files, check: CheckSeal | None = None) -> DestinationState:
     except ConnectorError as error:
         return DestinationState(
             address=files.location, condition="damaged", free_bytes=free,
-            problems=error.diagnostics,
+            problems=error.diagnostics, snapshot=announced(files),
         )  # fmt: skip
     if log is None:
         return DestinationState(

@@ -8,6 +8,7 @@ from batuta.connectors.alimentar import names
 from batuta.connectors.alimentar import reader as rows
 from batuta.connectors.alimentar.adopt import Describe, adopt
 from batuta.connectors.alimentar.commit import Staged, announce, commit
+from batuta.connectors.alimentar.deletion import announced, delete
 from batuta.connectors.alimentar.faults import refusal
 from batuta.connectors.alimentar.history import expire
 from batuta.connectors.alimentar.log import (
@@ -24,7 +25,7 @@ from batuta.connectors.alimentar.source import AlimentarSource
 from batuta.connectors.alimentar.verify import verify
 from batuta.model.connector import Files
 from batuta.model.dataset import HeadRelation, Told, Verification
-from batuta.model.diagnostic import ConnectorError, Diagnostic
+from batuta.model.diagnostic import Diagnostic
 from batuta.model.format import Format
 from batuta.model.log import Head, LogEntry, Part, Snapshot
 from batuta.model.observed import DestinationState
@@ -119,26 +120,13 @@ class AlimentarStore:
         """Return one diagnostic for each key that is reserved, unsafe, or clashes with another."""
         return names.check_keys(keys)
 
-    def delete(self, paths: Sequence[str]) -> None:
-        """Delete `paths`, current parts, history, staging and, last of all, the log.
+    def deletion(self) -> Snapshot | None:
+        """See `deletion.announced`."""
+        return announced(self.files)
 
-        Where the log can be read, only paths that it names go. The log goes from its old end,
-        so that a deletion that was cut short is seen as damage and can be done again.
-        """
-        wanted = {path for path in paths if names.unsafe(path) is None}
-        try:
-            log = open_log(self.files)
-        except ConnectorError:
-            log = None
-        if log is not None:
-            wanted = set(log.folded.parts)
-        listed = [info.path for info in self.files.list()]
-        self.files.delete(sorted(wanted))
-        self.files.delete([p for p in listed if names.history_key(p) is not None])
-        self.files.delete([p for p in listed if p.startswith(names.STAGING)])
-        self.files.delete([p for p in listed if names.checkpoint_version(p) is not None])
-        self.files.delete([p for p in listed if names.seal_version(p) is not None])
-        self.files.delete([p for p in listed if names.entry_version(p) is not None])
+    def delete(self, draft: LogEntry, base: Head) -> None:
+        """See `deletion.delete`."""
+        delete(self.files, draft, base, sign=self.seal.sign)
 
     def source(self, formats: dict[str, Format]) -> AlimentarSource:
         """Return this dataset as a source, pinned to its log."""
