@@ -56,15 +56,18 @@ def cannot_write(path: str, reason: str) -> Diagnostic:
 
 
 def nobody_to_ask(command: str) -> Diagnostic:
-    """CLI104."""
+    """CLI104. Only `apply` can be handed a plan that somebody has read already."""
+    saved = (
+        "Apply a plan that was saved and read before, or agree in advance:\n"
+        "  batuta plan --out plan.json\n"
+        "  batuta apply plan.json\n"
+    )
+    agree = saved if command.startswith("batuta apply") else "Agree in advance:\n"
     return Diagnostic(
         code="CLI104",
         summary="There is nobody to ask",
         detail=f"`{command}` asks before it changes anything, and this is not a terminal.",
-        fix="Apply a plan that was saved and read before, or agree in advance:\n"
-        "  batuta plan --out plan.json\n"
-        "  batuta apply plan.json\n"
-        f"  {command} --yes",
+        fix=f"{agree}  {command} --yes",
     )
 
 

@@ -103,6 +103,14 @@ class DatasetStore(Protocol):
         """Return the bytes of an entry and of its signature, None where it has none."""
         ...
 
+    def importable(self) -> None:
+        """Check that the files there can be taken over, without opening any.
+
+        Raises:
+            BatutaError: nothing is there, a log is there already, or names cannot be used.
+        """
+        ...
+
     def adopt(
         self, describe: Callable[[str], TableSchema | None], draft: LogEntry, write: bool
     ) -> tuple[Part, ...]:

@@ -1,18 +1,16 @@
-"""Looking into a dataset: its log, its rows, its integrity; and taking over what is there."""
+"""Looking into a dataset: its log, its rows, its integrity."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import batuta
+from batuta.core.case import same_place
 from batuta.model.address import Address, parse_address
 from batuta.model.dataset import DatasetStore, Verification
 from batuta.model.diagnostic import BatutaError, Diagnostic
-from batuta.model.log import Facts, Head, Label, LogEntry, Part
+from batuta.model.log import Head, LogEntry
 from batuta.model.resource import Dataset
 from batuta.model.state import ResourceRecord
-from batuta.model.table import TableSchema
-from batuta.model.tier import Tier
 from batuta.runtime.borders import Borders
 from batuta.runtime.clock import now_utc
 from batuta.runtime.observe import Observer
@@ -62,7 +60,10 @@ class Datasets:
         else:
             destination, platform = _address(where), None
             record = self._recorded_at(destination)
+            wanted = None if record else self._wanted_at(destination)
             name = record.address.partition("/")[2] if record else str(destination)
+            if wanted is not None:
+                name, platform = wanted.name, wanted.destination_platform
             border = self.borders().at(destination, platform)
         if border.refused:
             raise BatutaError(*border.refused)
@@ -78,6 +79,10 @@ class Datasets:
             if record.destination.rstrip("/") == wanted:
                 return record
         return None
+
+    def _wanted_at(self, destination: Address) -> Dataset | None:
+        place = str(destination)
+        return next((d for d in self.wanted.values() if same_place(place, d.destination)), None)
 
     def log(self, where: str) -> tuple[LogEntry, ...]:
         """Return all entries, oldest first."""
@@ -121,34 +126,6 @@ class Datasets:
             )
         )
 
-    def adoption(
-        self, where: str, told: Callable[[str], TableSchema | None], *, write: bool
-    ) -> tuple[Place, tuple[Part, ...]]:
-        """Hash what lies at a place without a log and, if `write`, make it version 0."""
-        place = self.find(where)
-        name = place.resource.partition("/")[2]
-        wanted = self.wanted.get(name)
-        draft = LogEntry(
-            version=0, parent=None, written_at=now_utc(), batuta_version=batuta.__version__,
-            action="import", resource=place.resource, owner="Imported", plan=None,
-            facts=_imported_facts(place, wanted), source=None,
-            label=Label(confidentiality=Tier.PRIVATE_CLOUD, integrity=Tier.STANDARD),
-        )  # fmt: skip
-        return place, place.dataset.adopt(told, draft, write)
-
-    def record_adoption(self, place: Place) -> ResourceRecord:
-        """Return the record of a dataset that was just adopted."""
-        snapshot = place.dataset.snapshot()
-        assert snapshot is not None
-        dataset = self.wanted.get(place.resource.partition("/")[2])
-        return ResourceRecord(
-            address=place.resource, revision=(place.record.revision if place.record else 0) + 1,
-            destination=str(place.destination), destination_platform=place.platform,
-            origin=dataset.origin if dataset else "Command", owner="Imported",
-            head=snapshot.head, facts=snapshot.entry.facts, label=snapshot.entry.label,
-            run="import", plan=None, manifest=dataset.manifest_digest if dataset else "",
-        )  # fmt: skip
-
 
 def _address(where: str) -> Address:
     try:
@@ -162,15 +139,6 @@ def _address(where: str) -> Address:
                 fix="Name a dataset of the manifests, or a folder that batuta wrote.",
             )
         ) from error
-
-
-def _imported_facts(place: Place, wanted: Dataset | None) -> Facts:
-    return Facts(
-        source=str(wanted.source.address) if wanted and wanted.source.address else "import",
-        source_version="import", schema=None, format=wanted.format if wanted else "files",
-        mode=wanted.mode if wanted else "Mirror", tier=Tier.PRIVATE_CLOUD, tier_derived=True,
-        protect=wanted.protect if wanted else False,
-    )  # fmt: skip
 
 
 def head_of(place: Place) -> Head | None:

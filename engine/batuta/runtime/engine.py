@@ -18,10 +18,11 @@ from batuta.model.dataset import Verification
 from batuta.model.decision import Approval
 from batuta.model.diagnostic import BatutaError, Diagnostic, StateLocked
 from batuta.model.event import Event, RunReport
-from batuta.model.log import Head, LogEntry, Part
+from batuta.model.log import Head, LogEntry
 from batuta.model.plan import Envelope, Plan
 from batuta.model.resource import Desired, Platform
 from batuta.model.state import Lease, ResourceRecord, RunRecord, StepRecord
+from batuta.runtime.adopting import Adopter, Adoption
 from batuta.runtime.applying import Applier, ApplyRequest
 from batuta.runtime.approvals import Grant
 from batuta.runtime.at_rest import AtRest
@@ -391,11 +392,12 @@ class Engine:
         with leases.LeaseKeeper(self.store, "batuta data verify --accept-head"):
             return self.datasets.verify(where, accept_head, told)
 
-    def import_dataset(self, where: str, *, write: bool) -> tuple[Part, ...]:
-        """Hash what lies at a place without a log; if `write`, take it over as version 0."""
+    def import_dataset(self, where: str, *, write: bool) -> Adoption:
+        """Hash and describe what lies at a place without a log; if `write`, make it version 0."""
+        adopter = Adopter(self.desired, self.observer, self.datasets.find)
         if not write:
-            return self.datasets.adoption(where, lambda _path: None, write=False)[1]
+            return adopter.adopt(where, write=False)
         with leases.LeaseKeeper(self.store, "batuta import"):
-            place, parts = self.datasets.adoption(where, lambda _path: None, write=True)
-            self.store.write([put_resource(self.datasets.record_adoption(place))])
-        return parts
+            adoption = adopter.adopt(where, write=True)
+            self.store.write([put_resource(adopter.record(adoption))])
+        return adoption

@@ -270,7 +270,7 @@ def test_the_tables_of_state_runs_lock_and_log_read_as_accepted() -> None:
         tables.lease(page, LEASE),
         tables.log(page, [ENTRY]),
         tables.verified(page, "orders", verified),
-        tables.adoption(page, "out/x/", ENTRY.added),
+        tables.adoption(page, "out/x/", ENTRY, ENTRY.added),
     ]
     golden.check("tables.txt", "\n".join(plain(block) for block in blocks))
 

@@ -17,16 +17,18 @@ from batuta.cli.views import tables
 def command(app: App, path: str, yes: bool) -> int:
     """Adopt the files at PATH as a dataset: hash them and write version 0 of its log.
 
-    The files stay as they are. What was imported is never deleted by batuta.
+    PATH may also be the name of a dataset of the manifests. The files stay as they are; neither
+    `destroy` nor the removal of a document ever deletes what was imported.
 
     \b
     Example:
         batuta import ./out/orders/
     """
+    engine = app.open()
+    found = engine.import_dataset(path, write=False)
+    app.out.write(tables.adoption(app.out.page, path, found.entry, found.parts))
     if not yes and not app.can_ask:
         return flow.refuse(app, refusals.nobody_to_ask(f"batuta import {path}"))
-    engine = app.open()
-    app.out.write(tables.adoption(app.out.page, path, engine.import_dataset(path, write=False)))
     if not yes and not app.agrees([], "Adopt these files?"):
         app.err.say("Nothing was imported.")
         return Exit.CANCELLED

@@ -168,10 +168,14 @@ def surgery(page: Page, found: Surgery) -> list[Line]:
     return [*lines, (), *problems] if problems else lines
 
 
-def adoption(page: Page, where: str, parts: Sequence[Part]) -> list[Line]:
-    """Return the files that would be taken over: all where the page is exact."""
+def adoption(page: Page, where: str, entry: LogEntry, parts: Sequence[Part]) -> list[Line]:
+    """Return what would be taken over, and as what: all files where the page is exact."""
     total = figures.size(page, sum(part.size_bytes for part in parts))
     lines = [line(Span(f"{figures.counted(len(parts), 'file')}, {total} at {where}", BOLD))]
+    facts = entry.facts
+    columns = figures.counted(len(facts.schema.columns), "column") if facts.schema else "no columns"
+    tier = f"tier {facts.tier}{' (derived)' if facts.tier_derived else ''}"
+    lines.append(line(f"  as {entry.resource}: {facts.format}, {columns}, {tier}"))
     shown = parts if page.exact else parts[: changes.LISTED_PATHS]
     rows = [(p.path, figures.size(page, p.size_bytes), p.sha256[:16]) for p in shown]
     lines += table(page, ("file", "size", "sha256"), rows, indent=2)

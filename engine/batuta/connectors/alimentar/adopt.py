@@ -35,8 +35,8 @@ def adopt(
         ConnectorError: LOG152: files changed meanwhile; another try may help.
         CommitConflict: LOG106: somebody else imported the folder just now.
     """
-    before = _importable(files)
-    schema = _one_schema(files, before, describe) if write else draft.facts.schema
+    before = importable(files)
+    schema = _one_schema(files, before, describe)
     parts = _hashed(files, before, told)
     if _listed(files) != before:
         detail = f"{files.location}: files came, went or changed while they were hashed."
@@ -58,7 +58,12 @@ def _listed(files: Files) -> list[FileInfo]:
     return [info for info in files.list() if not info.path.startswith(names.STAGING)]
 
 
-def _importable(files: Files) -> list[FileInfo]:
+def importable(files: Files) -> list[FileInfo]:
+    """Return the files that would be taken over.
+
+    Raises:
+        BatutaError: LOG111, LOG112, LOG151 as `adopt`.
+    """
     listed = _listed(files)
     if not listed:
         raise BatutaError(fault("LOG151", f"{files.location} has no files."))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from batuta.connectors.alimentar import names
 from batuta.connectors.alimentar import reader as rows
-from batuta.connectors.alimentar.adopt import Describe, adopt
+from batuta.connectors.alimentar.adopt import Describe, adopt, importable
 from batuta.connectors.alimentar.commit import Staged, announce, commit
 from batuta.connectors.alimentar.deletion import announced, delete
 from batuta.connectors.alimentar.faults import refusal
@@ -88,6 +88,10 @@ class AlimentarStore:
     def verify(self, anchor: Head | None, told: Told) -> Verification:
         """See `verify.verify`."""
         return verify(self.files, anchor, told, self.seal.check)
+
+    def importable(self) -> None:
+        """See `adopt.importable`."""
+        importable(self.files)
 
     def adopt(self, describe: Describe, draft: LogEntry, write: bool) -> tuple[Part, ...]:
         """See `adopt.adopt`."""
