@@ -77,7 +77,8 @@ def _carried(world: World, source: Source) -> Carried:
             return Carried(label=known(label))
     if source.end.network is Network.LOCAL:
         return Carried(stated=source.part.origin_tier)
-    return Carried(label=platform_label(source.end.network, source.end.platform_type))
+    own = platform_label(source.end.network, source.end.platform_type)
+    return Carried(label=replace(own, residency=source.end.residency))
 
 
 def _decided(source: Source, before: Carried, approvals: Sequence[Approval]) -> Carried:

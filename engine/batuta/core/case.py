@@ -223,5 +223,6 @@ def _end(
         platform_type=platform.type,
         platform=platform.name,
         region=platform.region,
+        residency=tuple(sorted(platform.residency)),
         locations=locations,
     )

@@ -46,7 +46,8 @@ and none below FullySovereign may hold it, so it goes nowhere until somebody dec
 class End:
     """One end of a transfer: `role` is `source` or `destination`; `what` names it in a message.
 
-    `region` is where its bytes lie, None where nobody said.
+    `region` is where its bytes lie, None where nobody said. `residency` are the regions that
+    data which comes from there may lie in; empty for anywhere.
     """
 
     role: str
@@ -55,6 +56,7 @@ class End:
     platform_type: str
     platform: str | None = None
     region: str | None = None
+    residency: tuple[str, ...] = ()
     locations: tuple[Location, ...] = ()
 
     @property

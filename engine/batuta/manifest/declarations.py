@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from batuta.model.format import OptionSpec
 
 PLATFORM_FIELDS = (
-    "type", "network", "region", "endpoints", "cidrs", "credentials", "pacing", "budget"
+    "type", "network", "region", "endpoints", "cidrs", "credentials", "pacing", "budget",
+    "residency",
 )  # fmt: skip
 
 

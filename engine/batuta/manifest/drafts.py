@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from batuta.manifest.document import Document, Path, Value
-from batuta.manifest.findings import found, quoted
+from batuta.manifest.findings import quoted
 from batuta.manifest.places import Places
+from batuta.manifest.reporter import Reporter
 from batuta.manifest.scalars import duration_s, size_bytes
+from batuta.manifest.shapes import check_shape
 from batuta.model.address import Address, parse_address
 from batuta.model.canonical import Json, digest
 from batuta.model.diagnostic import Diagnostic, Severity
@@ -53,29 +55,6 @@ _PRIVATE = tuple(
 )  # fmt: skip
 _NO_BUDGET, _NO_HISTORY, _NO_DRIFT = BudgetSpec(), HistorySpec(), DriftPolicy()
 NOWHERE = Address("file", "")
-
-
-class Reporter:
-    """Collects findings about one document, each at the place of a path."""
-
-    __slots__ = ("_document", "diagnostics")
-
-    def __init__(self, document: Document) -> None:
-        self._document = document
-        self.diagnostics: list[Diagnostic] = []
-
-    def add(
-        self, code: str, path: Path, detail: str, fix: str, severity: Severity = Severity.ERROR
-    ) -> None:
-        """Add a finding about the value at `path`, or about its nearest written parent."""
-        document = self._document
-        name = document.name
-        self.diagnostics.append(
-            found(
-                code, detail, fix, document.spot(path).value, severity=severity,
-                address=f"{document.kind}/{name}" if name else None,
-            )
-        )  # fmt: skip
 
 
 class DatasetDraft(NamedTuple):
@@ -128,6 +107,8 @@ def dataset(document: Document, value: Value) -> DatasetDraft:
     )
     if format_name:
         check_shape(result, report)
+    if "freshness" in spec:
+        _later("freshness", "Nothing is planned by the age of data yet.", report)
     return DatasetDraft(result, report.diagnostics)
 
 
@@ -313,61 +294,6 @@ def _history(spec: "kinds.History") -> HistorySpec:
     )
 
 
-def check_shape(dataset: Dataset, report: Reporter) -> None:
-    """Report fields that contradict the format: modes, columns of bytes, globs of tables."""
-    files, source = dataset.format == "files", dataset.source
-    if files != (dataset.mode is Mode.MIRROR):
-        fix = "Write `mode: Mirror`, or leave it out." if files else "Use `Snapshot`."
-        detail = f"The format `{dataset.format}` cannot have the mode `{dataset.mode}`."
-        report.add("MAN120", ("spec", "mode"), detail, fix)
-    if dataset.incremental is not None and dataset.mode is not Mode.INCREMENTAL:
-        detail = f"`incremental` has no effect with the mode `{dataset.mode}`."
-        report.add("MAN120", ("spec", "incremental"), detail, "Write `mode: Incremental`.")
-    is_table = source.address is not None and source.address.is_table
-    if source.merge:
-        _check_merged(dataset, report)
-    if files and is_table:
-        detail = "A table has rows, and no files of its own to copy."
-        report.add("MAN120", ("spec", "format"), detail, "Use `ald`, `parquet` or `arrow`.")
-    if files and (source.reshapes or source.options):
-        detail = "With `files` bytes are copied as they are: no columns, rows or types are chosen."
-        fix = "Write `format: ald`, `parquet` or `arrow`, or remove these fields."
-        report.add("MAN120", ("spec", "source", _reshaping(source)), detail, fix)
-    if is_table:
-        _check_table(source, ("spec", "source"), report)
-
-
-def _check_merged(dataset: Dataset, report: Reporter) -> None:
-    for i, part in enumerate(dataset.source.merge):
-        if part.address is not None and part.address.is_table:
-            _check_table(part, ("spec", "source", "merge", i), report)
-    if dataset.format == "files":
-        detail = "Rows of tables alone can be merged; `files` has none."
-        report.add("MAN120", ("spec", "format"), detail, "Use `ald`, `parquet` or `arrow`.")
-    if dataset.source.on and dataset.mode is Mode.INCREMENTAL:
-        detail = "A merge by key is read whole: there is no way to follow it incrementally."
-        report.add("MAN120", ("spec", "mode"), detail, "Use `Snapshot`.")
-
-
-def _reshaping(source: SourceSpec) -> str:
-    if source.include or source.exclude or source.rename:
-        return "columns"
-    if source.where:
-        return "where"
-    return "schema" if source.types else "options"
-
-
-def _check_table(source: SourcePart, path: Path, report: Reporter) -> None:
-    for name, written, of in (
-        ("files", source.files, "folders and prefixes"),
-        ("options", source.options, "CSV and JSON Lines"),
-        ("schema", source.types, "CSV and JSON Lines"),
-    ):
-        if written:
-            detail = f"`{name}` is a field of {of}; the source is a table."
-            report.add("MAN120", (*path, name), detail, f"Remove `{name}`.")
-
-
 def platform(document: Document, value: Value) -> tuple[Platform, BudgetSpec, list[Diagnostic]]:
     """Return the Platform of a document that fits, its budget, and what is unsafe in it."""
     whole = cast("kinds.PlatformDocument", value)
@@ -380,6 +306,8 @@ def platform(document: Document, value: Value) -> tuple[Platform, BudgetSpec, li
                 "MAN125", ("spec", "endpoints", i), "The endpoint holds a password.",
                 "Take it out, replace it by a new one, and write a reference in `credentials`.",
             )  # fmt: skip
+    if "pacing" in spec:
+        _later("pacing", "Requests are not paced by a Platform's limits yet.", report)
     block = cast("Mapping[str, Mapping[str, Json]]", spec).get(spec["type"], {})
     result = Platform(
         name=whole["metadata"]["name"],
@@ -388,12 +316,19 @@ def platform(document: Document, value: Value) -> tuple[Platform, BudgetSpec, li
         region=spec.get("region"),
         endpoints=tuple(spec.get("endpoints", ())),
         cidrs=tuple(spec.get("cidrs", ())),
+        residency=tuple(spec.get("residency", ())),
         credentials=tuple(spec.get("credentials", {}).items()),
         max_concurrent=spec.get("pacing", {}).get("maxConcurrent"),
         options=tuple(block.items()),
         places=Places(document.places),
     )
     return result, budget(spec["budget"]) if "budget" in spec else _NO_BUDGET, report.diagnostics
+
+
+def _later(field: str, detail: str, report: Reporter) -> None:
+    """Refuse a field that would have no effect: who writes it relies on it."""
+    fix = f"Remove `{field}` until a later version supports it."
+    report.add("MAN112", ("spec", field), detail, fix)
 
 
 def _check_ranges(ranges: list[str], network: Network, report: Reporter) -> None:

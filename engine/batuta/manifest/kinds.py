@@ -142,7 +142,7 @@ Destination = Annotated[
 class ParquetOptions(TypedDict, total=False):
     """How Parquet parts are written."""
 
-    compression: Literal["none", "snappy", "gzip", "zstd", "lz4"]
+    compression: Literal["none", "snappy", "gzip", "zstd", "lz4", "brotli"]
     level: Annotated[StrictInt, Field(ge=1, le=22)]
 
 
@@ -151,7 +151,7 @@ class AldOptions(TypedDict, total=False):
     """How `.ald` parts are written."""
 
     layout: Literal["A", "B"]
-    compression: Literal["none", "zstd"]
+    compression: Literal["none", "zstd", "zstd19", "lz4"]
 
 
 @with_config(CLOSED)
@@ -240,6 +240,7 @@ class PlatformSpec(TypedDict, total=False):
     region: Text
     endpoints: list[Text]
     cidrs: list[Annotated[str, Field(pattern=scalars.CIDR.pattern)]]
+    residency: list[Text]
     credentials: dict[str, Reference]
     pacing: Pacing
     budget: Budget

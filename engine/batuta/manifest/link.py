@@ -12,8 +12,10 @@ from typing import TypeVar
 
 from batuta.manifest.declarations import DeclarationsByType, type_of_scheme
 from batuta.manifest.document import Document, Path
-from batuta.manifest.drafts import NOWHERE, Reporter, check_shape, default_mode
+from batuta.manifest.drafts import NOWHERE, default_mode
 from batuta.manifest.findings import quoted, suggest
+from batuta.manifest.reporter import Reporter
+from batuta.manifest.shapes import check_shape
 from batuta.model.address import Address
 from batuta.model.diagnostic import Diagnostic
 from batuta.model.resource import (

@@ -58,7 +58,7 @@ def platform_document(platform: Platform) -> dict[str, Value]:
         ("endpoints", list(platform.endpoints)),
         ("cidrs", list(platform.cidrs)),
         ("credentials", dict(platform.credentials)),
-        ("pacing", platform.max_concurrent and {"maxConcurrent": platform.max_concurrent}),
+        ("residency", list(platform.residency)),
         (platform.type, dict(platform.options)),
     ):
         if value:

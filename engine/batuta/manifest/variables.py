@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from batuta.manifest.document import Document, Path, Value
-from batuta.manifest.drafts import Reporter
 from batuta.manifest.findings import found, quoted, suggest
+from batuta.manifest.reporter import Reporter
 from batuta.model.diagnostic import Diagnostic, Location, Severity
 
 if TYPE_CHECKING:

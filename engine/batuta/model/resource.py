@@ -202,6 +202,7 @@ class Platform:
     """One account or endpoint. `credentials` maps a name to a reference such as `env:NAME`.
 
     `options` is the block named after `type`, validated by the connector's declaration.
+    `residency` are the regions that data which comes from there may lie in; empty for anywhere.
     """
 
     name: str
@@ -211,6 +212,7 @@ class Platform:
     endpoints: tuple[str, ...] = ()
     cidrs: tuple[str, ...] = ()
     credentials: tuple[tuple[str, str], ...] = ()
+    residency: tuple[str, ...] = ()
     max_concurrent: int | None = None
     options: tuple[tuple[str, Json], ...] = ()
     implicit: bool = False

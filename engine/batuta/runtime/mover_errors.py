@@ -32,7 +32,7 @@ FIXES = {
     "WRK102": "Run `batuta plan` again; the new plan no longer names the object.",
     "WRK103": "Run the command again; addresses are signed anew.",
     "WRK104": "Check that the credentials of the Platform may read and write there.",
-    "WRK105": "Wait and run the command again, or lower `pacing.maxConcurrent` of the Platform.",
+    "WRK105": "Wait and run the command again: it goes on where it stopped.",
     "WRK106": "Check the network, then run the command again; what is safe is not read twice.",
     "WRK107": "Name the endpoint that really holds the data in the Platform's options.",
     "WRK108": "Check that the endpoint is the storage service itself, not a gateway before it.",

@@ -42,8 +42,6 @@ FIELDS: dict[str, dict[str, Any]] = {
     "reads-another": {"source": {"dataset": "history"}},
     "reads-columns": {"source": {"dataset": "rename", "columns": {"include": ["key"]}}},
     "egress": {"egress": "quiet"},
-    "freshness": {"freshness": "24h"},
-    "freshness-cron": {"freshness": "0 6 * * 1"},
     "tier": {
         "tier": "FullySovereign",
         "source": {"address": "t/", "origin": {"tier": "FullySovereign"}},

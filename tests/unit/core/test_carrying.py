@@ -14,7 +14,7 @@ from batuta.core.uniting import united as united_states
 from batuta.model.decision import APPROVAL_USED, Approval, content_digest
 from batuta.model.log import Label
 from batuta.model.observed import DestinationState, SourceState, Unit
-from batuta.model.plan import Blocked, Create, Plan
+from batuta.model.plan import Action, Blocked, Create, Plan
 from batuta.model.resource import Dataset, Desired, SourcePart, SourceSpec
 from batuta.model.tier import Tier
 from tests.unit.core import build
@@ -205,3 +205,25 @@ def test_a_decision_about_one_input_of_a_merge_is_about_that_one_alone() -> None
 
     assert isinstance(taken, Create)
     assert (taken.label.confidentiality, taken.label.integrity) == (FULL, PRIVATE)
+
+
+# -- where data may lie ------------------------------------------------------------------------
+
+
+def test_data_of_a_platform_stays_where_the_platform_says() -> None:
+    """The label has its regions, and a destination elsewhere is refused."""
+    lake = build.platform("lake", residency=("eu-central-1",))
+    dataset = build.dataset("web", source={"address": "s3://lake/x/", "platform": "lake"})
+    seen = Observation(source=replace(source(PUBLIC), label=None), destination=absent())
+
+    def answer(region: str) -> Action:
+        wanted = build.desired(dataset, platforms=[lake], workspace=build.workspace(region=region))
+        (action,) = plan(build.given(wanted, {"web": seen})).actions
+        return action
+
+    inside = answer("eu-central-1")
+    assert isinstance(inside, Create)
+    assert inside.label.residency == ("eu-central-1",)
+    outside = answer("us-east-1")
+    assert isinstance(outside, Blocked)
+    assert [d.code[:3] for d in outside.diagnostics] == ["SOV"]

@@ -34,9 +34,11 @@ LAKE = """apiVersion: batuta.dev/v1
 kind: Platform
 metadata: {name: lake}
 spec: {type: aws, region: eu-central-1, network: OnPrem, cidrs: [10.0.0.0/8],
-  endpoints: ["http://s3.lake.test:8333"], pacing: {maxConcurrent: 3},
+  endpoints: ["http://s3.lake.test:8333"], residency: [eu],
   credentials: {accessKeyId: "env:ID"}, aws: {pathStyle: true}, budget: {maxBytes: 1Ki}}
 """
+PARQUET = "  format: parquet\n  formatOptions: {{parquet: {{compression: {}}}}}\n"
+ALD = "  format: ald\n  formatOptions: {{ald: {{compression: {}}}}}\n"
 S3 = "  source: s3://bucket/a/\n  destination: out/a/\n"
 
 
@@ -89,7 +91,6 @@ def test_every_field_arrives_in_the_model() -> None:
   tier: PrivateCloud
   onDrift: {additive: Apply, semantic: Force}
   budget: {perRun: "20 USD", perMonth: "30.50 EUR", maxBytes: 5Ti}
-  freshness: 24h
   history: {keep: 30d, versions: 20}
   residency: [eu]
   deletionPolicy: Delete
@@ -120,7 +121,7 @@ def test_every_field_arrives_in_the_model() -> None:
     assert found.on_drift == DriftPolicy(additive=DriftChoice.APPLY, semantic=DriftChoice.FORCE)
     assert found.budget == BudgetSpec(per_run="20 USD", per_month="30.50 EUR", max_bytes=5 * 2**40)
     assert found.history == HistorySpec(keep_s=30 * 86400, versions=20)
-    assert (found.tier, found.freshness, found.residency) == (Tier.PRIVATE_CLOUD, "24h", ("eu",))
+    assert (found.tier, found.residency) == (Tier.PRIVATE_CLOUD, ("eu",))
     assert (found.on_source_delete, found.deletion_policy) == ("Keep", "Delete")
     assert found.protect
 
@@ -137,7 +138,7 @@ def test_a_platform_may_be_left_out_when_only_one_of_the_type_exists() -> None:
         endpoints=("http://s3.lake.test:8333",),
         cidrs=("10.0.0.0/8",),
         credentials=(("accessKeyId", "env:ID"),),
-        max_concurrent=3,
+        residency=("eu",),
         options=(("pathStyle", True),),
     )
 
@@ -179,6 +180,11 @@ def test_a_required_option_and_an_unknown_one_are_found_by_the_declaration() -> 
     assert codes(head + "spec: {type: azure}\n") == ["MAN118"]
 
 
+def test_a_field_that_would_have_no_effect_is_refused_by_name() -> None:
+    head = LAKE.split("spec:", maxsplit=1)[0]
+    assert codes(head + "spec: {type: aws, pacing: {maxConcurrent: 8}}\n") == ["MAN112"]
+
+
 @pytest.mark.parametrize(
     ("spec", "wrong"),
     [
@@ -188,6 +194,14 @@ def test_a_required_option_and_an_unknown_one_are_found_by_the_declaration() -> 
         ("  source: data/a/\n  destination: out/a/\n  mode: Incremental\n", ["MAN120"]),
         (ENDS + "  incremental: {cursor: A}\n", ["MAN120"]),
         (ENDS + "  formatOptions: {parquet: {level: 3}}\n", ["MAN120"]),
+        (ENDS + PARQUET.format("brotli, level: 11"), []),
+        (ENDS + PARQUET.format("brotli, level: 12"), ["MAN120"]),
+        (ENDS + PARQUET.format("gzip, level: 10"), ["MAN120"]),
+        (ENDS + PARQUET.format("lz4, level: 1"), ["MAN120"]),
+        (ENDS + ALD.format("zstd19"), []),
+        (ENDS + ALD.format("lz4"), []),
+        (ENDS + ALD.format("lz4, layout: B"), ["MAN120"]),
+        (ENDS + "  freshness: 24h\n", ["MAN112"]),
         ("  source: {address: data/a/, columns: {include: [A]}}\n  destination: o/\n", ["MAN120"]),
         ("  source: {address: delta+d, files: ['*']}\n  destination: o/\n", ["MAN120"]),
         ("  source: {address: delta+d, schema: {A: int8}}\n  destination: o/\n", ["MAN120"]),

@@ -41,7 +41,7 @@ def test_the_document_parses_to_what_the_command_said() -> None:
 
 def test_a_platform_is_written_so_that_it_reads_back() -> None:
     platform = Platform(
-        name="aws", type="aws", network=Network.PUBLIC, region="eu", max_concurrent=2,
+        name="aws", type="aws", network=Network.PUBLIC, region="eu", residency=("eu",),
         endpoints=("https://s3.lake.test",), options=(("pathStyle", True),),
         credentials=(("accessKeyId", "env:ID"),),
     )  # fmt: skip

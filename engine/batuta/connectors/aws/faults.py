@@ -41,7 +41,7 @@ _FIXES = {
     "AWS103": "Correct the bucket's name or the Platform's `endpoint`; batuta makes no buckets.",
     "AWS104": "Correct the address; a prefix ends in `/`.",
     "AWS105": "Restore them first (aws s3api restore-object), or leave them out with `files`.",
-    "AWS106": "Wait and run it again, or lower `pacing.maxConcurrent` of the Platform.",
+    "AWS106": "Wait and run it again: it goes on where it stopped.",
     "AWS107": "Check the endpoint and the network, then run it again.",
     "AWS108": "Sign in again (aws sso login), or renew the session token.",
     "AWS109": "Run `batuta plan` again; the new plan reads what is there now.",
