@@ -46,12 +46,15 @@ class App:
         """True where a person sits at the terminal; nowhere else is anything ever asked."""
         return self.answer is not None
 
-    def open(self, *, connect: bool = True) -> "Engine":
+    def open(self, *, connect: bool = True, declared: bool = False) -> "Engine":
         """Open the workspace around the current folder, and say what was recovered there.
 
         Raises:
-            BatutaError: the workspace cannot be opened; the diagnostics say why.
+            BatutaError: the workspace cannot be opened; the diagnostics say why. CLI113: with
+                `declared`, there is none.
         """
+        from batuta.cli.refusals import no_workspace
+        from batuta.model.diagnostic import BatutaError
         from batuta.runtime.engine import Engine, WorkspaceOptions
 
         options = WorkspaceOptions(
@@ -64,6 +67,8 @@ class App:
         )
         # Kept before the manifests are read: an error in them is shown with its line.
         opened = self.engine = Engine.open(options, connect=False)
+        if declared and not opened.in_workspace:
+            raise BatutaError(no_workspace(str(self.folder)))
         if connect:
             _ = opened.desired
         for sentence in opened.recover():

@@ -16,7 +16,7 @@ from batuta.cli.exit import Exit, of_diagnostics, of_plan, of_report
 from batuta.cli.interrupt import clean_stop
 from batuta.cli.views import diagnostics, figures, plan_text, questions, report
 from batuta.cli.views.progress import listeners
-from batuta.cli.views.tally import costs, errors_of, is_change, loses_data
+from batuta.cli.views.tally import costs, errors_of, is_change, loses_data, tally
 from batuta.model.diagnostic import BatutaError, Diagnostic, StalePlan
 from batuta.model.plan import Blocked, Envelope, Plan
 from batuta.model.resource import DriftChoice
@@ -206,7 +206,8 @@ def plan_and_apply(
         # Who answered for a dataset just now is not asked about its loss once more.
         allowed = (*consent.allow_data_loss, *answered.allow_data_loss, *answered.drift_answers)
         refused = agree(app, envelope.plan, replace(consent, allow_data_loss=allowed))
-        if refused is not None:
+        records = refused is Exit.OK and tally(envelope.plan).adopted > 0
+        if refused is not None and not records:
             return refused
         try:
             return carry_out(app, engine, envelope, run)

@@ -163,6 +163,9 @@ def moment(text: str | None) -> str | None:
         try:
             when = datetime.fromisoformat(text)
         except ValueError as error:
-            raise click.BadParameter(str(error), param_hint="--since") from error
+            raise click.BadParameter(
+                f"{text!r} is neither a time (2026-01-31, 2026-01-31T12:00:00Z) nor a duration (30d)",
+                param_hint="--since",
+            ) from error
         when = when if when.tzinfo else when.replace(tzinfo=UTC)
     return when.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

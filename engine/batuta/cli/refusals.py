@@ -156,3 +156,13 @@ def system_refused(error: OSError) -> Diagnostic:
         detail=f"{where}{what}.",
         fix="Make room, or mend the permissions, and run the same command again.",
     )
+
+
+def no_workspace(folder: str) -> Diagnostic:
+    """CLI113."""
+    return Diagnostic(
+        code="CLI113",
+        summary="This is no workspace",
+        detail=f"Neither {folder} nor a folder above it holds a batuta.yaml.",
+        fix="Go into the workspace's folder, or make one here:\n  batuta init",
+    )

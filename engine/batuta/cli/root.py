@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from batuta.cli.app import App
 
 
+# Longer than any first sentence: none is cut off.
+_WHOLE = 400
+
+
 class Invocation:
     """What Click carries for one invocation: the app, once something has needed it."""
 
@@ -38,6 +42,28 @@ class LazyGroup(click.Group):
             return None
         found: click.Command = importlib.import_module(module).command
         return found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; one that is not there is refused with the nearest that is."""
+        if args and not args[0].startswith("-") and args[0] not in self._modules:
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], self._modules, n=1)
+            hint = f" Did you mean `{ctx.command_path} {near[0]}`?" if near else ""
+            ctx.fail(f"No such command {args[0]!r}.{hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands with the whole first sentence of each, over several lines if need be."""
+        rows = [
+            (name, found.get_short_help_str(_WHOLE))
+            for name in self._modules
+            if (found := self.get_command(ctx, name)) is not None and not found.hidden
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
 
 def _help_when_alone() -> int:

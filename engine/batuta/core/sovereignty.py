@@ -1,5 +1,6 @@
 """Whether tiers, labels and residency allow one dataset's transfer, and what to say if not."""
 
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -127,7 +128,7 @@ def _flows(question: Question, tier: Tier, label: Label) -> list[Diagnostic]:
                 detail=f"The data of {question.dataset.address} has the confidentiality"
                 f" {label.confidentiality}; a dataset of the tier {tier} is less sovereign.",
                 fix=f"Declare `tier: {label.confidentiality}`, with ends that it admits, or have"
-                f" the data declassified: `batuta label approve PATH --to {tier} --reason REASON`.",
+                f" the data declassified: `{_approve(question)} --to {tier} --reason WHY`.",
                 locations=_places(question, "spec.tier"),
                 address=question.dataset.address,
             )
@@ -145,7 +146,7 @@ def _untrusted(question: Question, tier: Tier, label: Label) -> Diagnostic:
         " sovereign tier, if that is true"
         if undeclared
         else "Take the data from a controlled origin, or have it endorsed after a review with"
-        " `batuta label approve PATH --to PrivateCloud --endorse --reason REASON`"
+        f" `{_approve(question)} --to PrivateCloud --endorse --reason WHY`"
     )
     return Diagnostic(
         code="SOV106",
@@ -271,3 +272,9 @@ def _no_tier(question: Question, label: Label) -> Diagnostic:
 
 def _places(question: Question, path: str) -> tuple[Location, ...]:
     return question.dataset.place(path)
+
+
+def _approve(question: Question) -> str:
+    """The command that decides about what is read, with its place where there is one only."""
+    sources = question.ends[:-1]
+    return f"batuta label approve {shlex.quote(sources[0].what) if len(sources) == 1 else 'PATH'}"

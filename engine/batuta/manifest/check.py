@@ -14,6 +14,7 @@ KIND_NAMES = ("Dataset", "EgressPolicy", "Platform", "Workspace")
 LATER_KINDS = ("Catalog", "Experiment", "Function", "Model", "Policy", "Waiver", "Workflow")
 
 # What the language has and this version has not: refused by name, never ignored.
+_CREDENTIALS = {"credentials", "credential", "accesskeyid", "secretaccesskey", "privatekey", "pat"}
 LATER_FIELDS = {
     "spec.source.query": "A `query` source",
     "spec.source.tables": "A source of many tables (`tables`)",
@@ -211,11 +212,25 @@ class _Translation:
         key, place = str(path[-1]), self._places[path].key
         if what := LATER_FIELDS.get(plain):
             return self._found("MAN112", f"{what} comes later.", _LATER_FIX, place)
+        if _names_secret(key):
+            return self._misplaced(path)
         parent = path[:-1]
         valid = self._known.get(parent) or self._fields(parent)
         where = f" in `{spell(parent)}`" if parent else ""
         detail = f"There is no field {quoted(key)}{where}."
         return self._found("MAN113", detail, suggest(key, valid, "Fields here"), place)
+
+    def _misplaced(self, path: Path) -> Diagnostic:
+        """A secret where none can be: its text is hidden, whatever it is."""
+        detail = (
+            f"`{spell(path)}` is no place for a secret. Its text is not repeated here; if it is a "
+            "secret, it is now in a file and has to be replaced by a new one."
+        )
+        fix = (
+            "Put a reference into `spec.credentials` of a Platform, such as `{token: env:TOKEN}`, "
+            "and name the Platform in the Dataset: `platform: NAME`."
+        )
+        return self._found("MAN125", detail, fix, self._places[path].value)
 
     def _fields(self, parent: Path) -> tuple[str, ...]:
         from batuta.manifest.schema import fields_at
@@ -297,6 +312,11 @@ class _Translation:
 
     def _found(self, code: str, detail: str, fix: str, place: Location) -> Diagnostic:
         return found(code, detail, fix, place, address=self._address)
+
+
+def _names_secret(key: str) -> bool:
+    folded = key.lower().replace("_", "").replace("-", "")
+    return folded in _CREDENTIALS or folded.endswith(("password", "secret", "token", "apikey"))
 
 
 def _described(value: Value) -> str:

@@ -143,11 +143,11 @@ class _Composer:
 
     __slots__ = (
         "_anchors", "_container", "_dropped", "_file", "_key", "_marks", "_nodes", "_open",
-        "_parser", "_stack", "_templated", "diagnostics", "documents",
+        "_parser", "_stack", "_templated", "_text", "diagnostics", "documents",
     )  # fmt: skip
 
     def __init__(self, file: str, text: str) -> None:
-        self._file = file
+        self._file, self._text = file, text
         self._templated = "${" in text
         self._parser = CParser(text)
         self._nodes = 0
@@ -164,7 +164,7 @@ class _Composer:
         except Refused as refusal:
             self.diagnostics.extend(refusal.diagnostics)
         except yaml.MarkedYAMLError as error:
-            self.diagnostics.append(_syntax(self._file, error))
+            self.diagnostics.append(_syntax(self._file, self._text, error))
         except yaml.YAMLError as error:
             detail = f"libyaml stopped with {error.__class__.__name__}."
             fix = "Save the file as plain UTF-8 text."
@@ -360,7 +360,7 @@ def _height(value: Value) -> int:
     return 0
 
 
-def _syntax(file: str, error: yaml.MarkedYAMLError) -> Diagnostic:
+def _syntax(file: str, text: str, error: yaml.MarkedYAMLError) -> Diagnostic:
     mark = error.problem_mark or error.context_mark
     place = Location(file, mark.line + 1, mark.column + 1) if mark else Location(file, 1, 1)
     problem = error.problem or "the text ends too early"
@@ -368,8 +368,11 @@ def _syntax(file: str, error: yaml.MarkedYAMLError) -> Diagnostic:
     if "maximum nesting depth" in problem:
         return found("MAN105", f"{problem.capitalize()}{context}.", "Flatten the document.", place)
     fix = "Check indentation, colons and quotes on this line and the one before."
-    if "'\\t'" in problem or "tab" in problem:
-        fix = "Indent with spaces: YAML does not take tabs."
+    rows = text.splitlines()
+    row = rows[place.line - 1] if place.line <= len(rows) else ""
+    if "\t" in row[: len(row) - len(row.lstrip())]:
+        detail = "The line is indented with a tab; YAML takes spaces only."
+        return found("MAN104", detail, "Indent with spaces.", place)
     return found("MAN104", f"{problem[0].upper()}{problem[1:]}{context}.", fix, place)
 
 

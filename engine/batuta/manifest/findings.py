@@ -67,6 +67,13 @@ def found(
     )
 
 
+# What to do where a list of names is empty.
+_NONE = {
+    "Variables": "declare it in `spec.variables` of the Workspace",
+    "Environments": "declare it in `spec.environments` of the Workspace",
+}
+
+
 def quoted(text: str, limit: int = 60) -> str:
     """Return user text in backquotes, on one line, cut to `limit` characters."""
     short = text if len(text) <= limit else text[: limit - 1] + "…"
@@ -88,7 +95,9 @@ def _fold(word: str) -> str:
 def suggest(word: str, words: Iterable[str], what: str) -> str:
     """Return a fix: the nearest valid word, and the list of all where it is short."""
     known = sorted(words)
+    if not known:
+        return f"There is none here: {_NONE.get(what, 'remove it')}."
     near = nearest(word, known)
     listed = f"{what}: " + ", ".join(f"`{w}`" for w in known) + "." if len(known) <= 40 else ""
     head = f"Did you mean `{near}`?" if near else ""
-    return " ".join(part for part in (head, listed) if part) or f"There is no valid {what} here."
+    return " ".join(part for part in (head, listed) if part) or f"None of the {what} is near."

@@ -89,6 +89,13 @@ class Loader:
             desired=resolution.desired, diagnostics=resolution.diagnostics, files=files
         )
 
+    def passed_by(self) -> tuple[str, ...]:
+        """Return files that end in `.yml` and that no glob of the workspace takes."""
+        if not self.places.declared:
+            return ()
+        read = set(self._files())
+        return tuple(f for f in manifest_files(self.places.root, ("**/*.yml",)) if f not in read)
+
     def explained(self) -> Resolution:
         """Resolve without the cache, so that every value's origin is known (`render`)."""
         return self._resolve(None)[0]

@@ -104,6 +104,7 @@ def test_every_refusal_of_the_command_line_has_its_page_with_the_same_summary() 
         refusals.already_there("x"),
         refusals.system_refused(OSError(13, "denied")),
         refusals.would_overwrite("x"),
+        refusals.no_workspace("/work"),
     ]
     summaries = {page.code: page.summary for page in explain.pages()}
     for diagnostic in made:

@@ -24,7 +24,7 @@ class Failing(App):
 
     failure: BaseException
 
-    def open(self, *, connect: bool = True) -> Any:
+    def open(self, *, connect: bool = True, declared: bool = False) -> Any:
         raise self.failure
 
 

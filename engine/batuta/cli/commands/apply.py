@@ -80,9 +80,7 @@ def command(
     if plan is not None:
         _refuse_planning_flags(select, exclude, resync, on_drift)
         return _apply_saved(app, plan, approve_digest, consent, run)
-    if not (yes or approve_digest or app.can_ask):
-        raise BatutaError(refusals.nobody_to_ask(words))
-    engine = app.open()
+    engine = app.open(declared=True)
     request = PlanRequest(
         select=select,
         exclude=exclude,

@@ -27,7 +27,7 @@ def command(
     from batuta.runtime.planning import PlanRequest
 
     words = f"batuta destroy {' '.join(datasets)}"
-    engine = app.open()
+    engine = app.open(declared=True)
     names = tuple(name.removeprefix("Dataset/") for name in datasets)
     request = PlanRequest(destroy=names, select=names, allow_data_loss=allow_data_loss)
     # Naming a dataset here is the consent to lose its data; the question is still asked.

@@ -20,7 +20,7 @@ def command(app: App, detailed_exitcode: bool) -> int:
     Example:
         batuta drift --detailed-exitcode
     """
-    engine = app.open()
+    engine = app.open(declared=True)
     with listeners(app.err, None) as listen:
         found = engine.drift(listen)
     app.out.write(tables.drift(app.out.page, found))

@@ -1,6 +1,7 @@
 """`batuta init`: a first workspace to edit; never writes over a file."""
 
 import os
+import shlex
 from pathlib import Path
 
 import click
@@ -62,7 +63,7 @@ def command(app: App, folder: Path | None) -> int:
     for path, text in files.items():
         made = _write(root / path, text)
         app.out.say(f"{'wrote' if made else 'left as it is:'} {path}")
-    here = "" if folder is None else f"cd {folder} && "
+    here = "" if root.resolve() == app.folder.resolve() else f"cd {shlex.quote(str(folder))} && "
     app.out.say(f"Next: {here}batuta plan")
     return Exit.OK
 

@@ -110,7 +110,7 @@ def command(
     from batuta.runtime.planning import PlanRequest
 
     started_s = monotonic_s()
-    engine = app.open(connect=saved is None and refresh == "full")
+    engine = app.open(connect=saved is None and refresh == "full", declared=saved is None)
     if saved is not None:
         envelope = engine.load_plan(saved)
     else:

@@ -25,7 +25,7 @@ def command(
     from batuta.runtime.planning import PlanRequest
 
     words = f"batuta release {' '.join(datasets)}"
-    engine = app.open()
+    engine = app.open(declared=True)
     names = tuple(name.removeprefix("Dataset/") for name in datasets)
     request = PlanRequest(release=names, select=names, allow_data_loss=allow_data_loss)
     consent = flow.Consent(command=words, yes=yes, allow_data_loss=allow_data_loss)

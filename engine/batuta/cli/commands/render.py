@@ -20,7 +20,7 @@ def command(app: App) -> int:
     """
     from batuta.manifest.render import render, rendered_text
 
-    engine = app.open(connect=False)
+    engine = app.open(connect=False, declared=True)
     resolution = engine.loader.explained()
     app.out.verbatim(rendered_text(render(resolution)))
     app.err.write(diagnostics.view(app.err.page, resolution.diagnostics, app.source))

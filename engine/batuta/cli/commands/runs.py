@@ -21,7 +21,7 @@ def command(app: App, run: str | None, limit: int) -> int:
     Example:
         batuta runs --limit 5
     """
-    engine = app.open(connect=False)
+    engine = app.open(connect=False, declared=True)
     if run is None:
         app.out.write(tables.runs(app.out.page, engine.runs(limit)))
     else:

@@ -7,6 +7,8 @@ from batuta.cli.exit import of_diagnostics
 from batuta.cli.options import workspace_options
 from batuta.cli.views import diagnostics, figures
 
+_SHOWN = 5
+
 
 @click.command("validate")
 @workspace_options
@@ -26,7 +28,7 @@ def command(app: App, as_format: str) -> int:
     Example:
         batuta validate --env prod
     """
-    engine = app.open(connect=False)
+    engine = app.open(connect=False, declared=True)
     found = engine.validate()
     if as_format == "json":
         app.out.verbatim(diagnostics.document(found.diagnostics) + "\n")
@@ -36,6 +38,9 @@ def command(app: App, as_format: str) -> int:
     if code == 0 and found.desired is not None:
         datasets = figures.counted(len(found.desired.datasets), "dataset")
         app.out.say(f"{figures.counted(found.files, 'file')} valid, {datasets}")
+    if passed := engine.loader.passed_by():
+        shown = ", ".join(passed[:_SHOWN]) + (", ..." if passed[_SHOWN:] else "")
+        app.out.say(f"not read: {shown} (name it .yaml, or add it to `manifests` of the Workspace)")
     for each in found.unchecked:
         app.out.say(f"not checked: {each}")
     return code

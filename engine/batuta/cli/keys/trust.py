@@ -6,6 +6,7 @@ import click
 
 from batuta.cli.app import App, pass_app
 from batuta.cli.options import workspace_options
+from batuta.cli.views import figures
 
 
 @click.command("trust")
@@ -24,5 +25,5 @@ def command(app: App, file: Path) -> int:
     from batuta.runtime.trust import read_trust
 
     trust = app.open(connect=False).seals.ring.add(read_trust(app.folder / file))
-    app.out.say(f"{len(trust.keys)} keys are trusted now.")
+    app.out.say(f"{figures.counted(len(trust.keys), 'key')} trusted now.")
     return 0

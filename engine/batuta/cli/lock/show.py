@@ -17,6 +17,6 @@ def command(app: App) -> int:
     Example:
         batuta lock show
     """
-    engine = app.open(connect=False)
+    engine = app.open(connect=False, declared=True)
     app.out.write(tables.lease(app.out.page, engine.lease()))
     return 0

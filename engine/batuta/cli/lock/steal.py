@@ -20,7 +20,7 @@ def command(app: App, yes: bool) -> int:
     Example:
         batuta lock steal
     """
-    engine = app.open(connect=False)
+    engine = app.open(connect=False, declared=True)
     held = engine.lease()
     app.out.write(tables.lease(app.out.page, held))
     if held is None:

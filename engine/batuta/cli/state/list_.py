@@ -17,6 +17,6 @@ def command(app: App) -> int:
     Example:
         batuta state list --env prod
     """
-    engine = app.open(connect=False)
+    engine = app.open(connect=False, declared=True)
     app.out.write(tables.records(app.out.page, engine.records()))
     return 0

@@ -20,7 +20,7 @@ def command(app: App, old: str, new: str, yes: bool) -> int:
     Example:
         batuta state mv orders sales-orders
     """
-    engine = app.open(connect=False)
+    engine = app.open(connect=False, declared=True)
     return perform(
         app,
         f"batuta state mv {old} {new}",

@@ -18,7 +18,7 @@ def command(app: App, yes: bool) -> int:
     Example:
         batuta state rebuild
     """
-    engine = app.open()
+    engine = app.open(declared=True)
     return perform(
         app, "batuta state rebuild", lambda write: engine.rebuild_state(write=write), yes=yes
     )

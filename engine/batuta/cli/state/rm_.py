@@ -20,7 +20,7 @@ def command(app: App, name: str, yes: bool) -> int:
     Example:
         batuta state rm orders
     """
-    engine = app.open(connect=False)
+    engine = app.open(connect=False, declared=True)
     return perform(
         app,
         f"batuta state rm {name}",

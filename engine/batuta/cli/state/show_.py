@@ -21,7 +21,7 @@ def command(app: App, name: str) -> int:
     Example:
         batuta state show orders
     """
-    engine = app.open(connect=False)
+    engine = app.open(connect=False, declared=True)
     found = {record.address: record for record in engine.records()}
     address = name if name in found else f"Dataset/{name}"
     if address not in found:

@@ -18,7 +18,7 @@ def command(app: App) -> int:
     Example:
         batuta state verify
     """
-    engine = app.open()
+    engine = app.open(declared=True)
     found = engine.verify_state()
     if not found:
         app.out.say("The state agrees with itself and with the logs.")

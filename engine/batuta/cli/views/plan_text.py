@@ -134,7 +134,7 @@ def no_changes(page: Page, plan: Plan) -> list[Line]:
         return [line("No changes: no dataset is declared")]
     parts = [f"No changes: {figures.counted(found.unchanged, 'dataset')} as wanted"]
     if found.adopted:
-        parts.append(f"{found.adopted:,} taken into the state from the log")
+        parts.append(f"{found.adopted:,} known from the log alone, which apply records")
     if plan.partial:
         parts.append(f"{plan.not_selected:,} not selected")
     return prose(page, f" {page.glyphs.dot} ".join([*parts, read_from(plan)]))

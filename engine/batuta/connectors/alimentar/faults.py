@@ -1,5 +1,8 @@
 """Every diagnostic of the log: one table of codes, so that each has one summary and one fix."""
 
+from collections.abc import Iterable
+from dataclasses import replace
+
 from batuta.model.diagnostic import ConnectorError, Diagnostic, Failure, Severity
 
 VERIFY = "Run `batuta data verify` to see all that is wrong"
@@ -99,7 +102,7 @@ _TABLE: dict[str, tuple[str, str]] = {
     ),
     "LOG142": (
         "The rows cannot be read in this format",
-        "Read the files themselves, or install what reads the format.",
+        "Open the files themselves: they lie there as they came.",
     ),
     "LOG143": (
         "There is no dataset yet",
@@ -129,3 +132,9 @@ def fault(
 def refusal(code: str, detail: str, kind: Failure = Failure.PERMANENT) -> ConnectorError:
     """Return the error of `code`, final unless `kind` says otherwise."""
     return ConnectorError(fault(code, detail), kind=kind)
+
+
+def named(problems: Iterable[Diagnostic], resource: str) -> tuple[Diagnostic, ...]:
+    """Return problems of one dataset with its name in the ways out that need it."""
+    name = resource.partition("/")[2]
+    return tuple(replace(each, fix=each.fix.replace(" NAME`", f" {name}`")) for each in problems)

@@ -2,7 +2,7 @@
 
 from batuta.connectors.alimentar import names
 from batuta.connectors.alimentar.deletion import announced
-from batuta.connectors.alimentar.faults import fault
+from batuta.connectors.alimentar.faults import fault, named
 from batuta.connectors.alimentar.intents import all_intents
 from batuta.connectors.alimentar.log import Log, open_log
 from batuta.connectors.alimentar.place import by_path, place_of
@@ -56,7 +56,7 @@ def observe(files: Files, check: CheckSeal | None = None) -> DestinationState:
         snapshot=log.snapshot,
         strangers=strangers(files, log, listed),
         free_bytes=free,
-        problems=problems,
+        problems=named(problems, log.entry.resource),
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from batuta.connectors.alimentar import names
 from batuta.connectors.alimentar.entry import encode
-from batuta.connectors.alimentar.faults import fault
+from batuta.connectors.alimentar.faults import fault, named
 from batuta.connectors.alimentar.fold import Fold, Logged, fold_leniently, to_checkpoint
 from batuta.connectors.alimentar.hashing import hash_files
 from batuta.connectors.alimentar.log import log_names, read_entry, rollback
@@ -30,6 +30,7 @@ class _Chain:
     ever: dict[tuple[str, str], Part] = field(default_factory=dict)
     at_anchor: Head | None = None
     entries: int = 0
+    resource: str = ""
     problems: list[Diagnostic] = field(default_factory=list)
     seals: SealReview | None = None
 
@@ -60,7 +61,7 @@ def verify(
     return Verification(
         ok=not errors,
         anchored=anchored,
-        problems=tuple(problems),
+        problems=named(problems, chain.resource),
         entries=chain.entries,
         files=len(targets),
         size_bytes=size,
@@ -91,7 +92,7 @@ def _read_chain(files: Files, anchor: Head | None, check: CheckSeal | None) -> _
         chain.folded, contradictions = fold_leniently(chain.folded, (logged,))
         chain.problems += contradictions
         chain.ever.update(((p.path, p.sha256[:16]), p) for p in logged.entry.added)
-        before = logged.head
+        before, chain.resource = logged.head, logged.entry.resource
         chain.problems += chain.seals.entry(logged) if chain.seals else []
         if anchor is not None and version == anchor.version:
             chain.at_anchor = logged.head

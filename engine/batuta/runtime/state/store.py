@@ -357,7 +357,7 @@ def _unusable(path: Path, error: Exception) -> BatutaError:
         Diagnostic(
             code="STA102",
             summary="The state cannot be used",
-            detail=f"{path.name}: {error}.",
+            detail=f"{path}: {error}.",
             fix="Check the folder's permissions and free space; if the file is damaged, move it "
             "away and run `batuta state rebuild`.",
         )
