@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 import batuta
+from batuta.core.reasons import Why
 from batuta.core.selection import source_text
 from batuta.core.units import reconcile
 from batuta.model.address import parse_address
@@ -128,10 +129,12 @@ class Act:
         self, action: TransferAction, dataset: DatasetStore, entry: LogEntry, staged: Staged
     ) -> Head:
         base = action.preconditions.head
+        mend = any(reason.code == Why.RESYNC for reason in action.reasons)
         if not dataset.files.moves:
-            dataset.announce(entry, base, staged.files)
+            dataset.announce(entry, base, staged.files, mend=mend)
             self._upload(action, dataset, staged)
-        return dataset.commit(entry, base, staged.files)
+            return dataset.commit(entry, base, staged.files)
+        return dataset.commit(entry, base, staged.files, mend=mend)
 
     def observer_address(self, action: TransferAction) -> str:
         """The canonical address of what was read."""
