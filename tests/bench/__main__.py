@@ -14,7 +14,9 @@ from pathlib import Path
 
 from tests.bench import (
     checksums,
+    confinement,
     datasets,
+    gateway,
     plan_scale,
     report,
     rerun,
@@ -34,6 +36,8 @@ SECTIONS: dict[str, Callable[[Path, bool], Sequence[Row]]] = {
     "checksums": checksums.rows,
     "state": state.rows,
     "datasets": datasets.rows,
+    "confinement": confinement.rows,
+    "gateway": gateway.rows,
     "plan_scale": plan_scale.rows,
     "startup": startup.rows,
 }

@@ -20,6 +20,7 @@ from typing import Literal
 import psutil
 
 MIB = 1 << 20
+ROOT = Path(__file__).resolve().parents[2]
 SAMPLE_S = 0.03
 TIMES = "\N{MULTIPLICATION SIGN}"
 Field = Literal["wall_s", "cpu_s", "peak_mib"]
@@ -41,7 +42,11 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One line of the report. `reached` and `bar` are in the same unit; None: no bar of its own."""
+    """One line of the report. `reached` and `bar` are in the same unit; None: no bar of its own.
+
+    `unconfined` is the same figure with workers that stand behind no walls: where there is one,
+    the bar is for it.
+    """
 
     section: str
     work: str
@@ -50,15 +55,19 @@ class Row:
     bar: float | None = None
     unit: str = TIMES
     note: str = ""
+    unconfined: float | None = None
 
     @property
     def missed(self) -> bool:
         """True where the figure, as it is printed, is above its bar."""
-        return self.bar is not None and round(self.reached, 2) > self.bar
+        judged = self.reached if self.unconfined is None else self.unconfined
+        return self.bar is not None and round(judged, 2) > self.bar
 
 
-def batuta(*arguments: str | Path) -> list[str]:
+def batuta(*arguments: str | Path, confined: bool = True) -> list[str]:
     """Return the command line of this environment's `batuta`."""
+    if not confined:
+        return [sys.executable, "-m", "tests.bench.unconfined", *map(str, arguments)]
     return [str(Path(sys.executable).parent / "batuta"), *map(str, arguments)]
 
 
@@ -91,6 +100,7 @@ def run(
         "HOME": str(cwd),
         "XDG_STATE_HOME": str(cwd / ".state"),
         "LC_ALL": "C.UTF-8",
+        "PYTHONPATH": str(ROOT),
         **(env or {}),
     }
     with tempfile.TemporaryFile() as out:

@@ -26,6 +26,10 @@ processor time with that of its children, and the resident memory of all its pro
 Lower is better. A bar is what batuta means to reach. **Bold** figures miss theirs, and the list
 under the table says why.
 
+Transfers run in workers behind the strongest walls that this machine gives. *Unconfined* is the
+same work without walls and without the gateway, which the product has no switch for; where it is
+given, the bar is for it, and the column before it says what the walls cost.
+
 One section again: `python -m tests.bench --only SECTION`. Small sizes: `--quick`. Neither of
 them writes this page.
 """
@@ -48,12 +52,20 @@ def page(rows: Iterable[Row], machine: str) -> str:
 
 def table(rows: Sequence[Row]) -> str:
     """Return one table."""
-    lines = ["| work | measured | reached | bar | |", "|---|---|---|---|---|"]
+    if any(row.unconfined is not None for row in rows):
+        lines = ["| work | measured | confined | unconfined | bar | |", "|---|---|---|---|---|---|"]
+        columns = 2
+    else:
+        lines = ["| work | measured | reached | bar | |", "|---|---|---|---|---|"]
+        columns = 1
     for row in rows:
-        reached = _figure(row.reached, row.unit)
-        shown = f"**{reached}**" if row.missed else reached
+        found = [row.reached] if row.unconfined is None else [row.reached, row.unconfined]
+        shown = [_figure(value, row.unit) for value in found]
+        if row.missed:
+            shown[-1] = f"**{shown[-1]}**"
+        shown += [""] * (columns - len(shown))
         bar = "" if row.bar is None else f"≤ {_figure(row.bar, row.unit)}"
-        lines.append(f"| {row.work} | {row.figure} | {shown} | {bar} | {row.note} |")
+        lines.append(f"| {row.work} | {row.figure} | {' | '.join(shown)} | {bar} | {row.note} |")
     return "\n".join(lines) + "\n"
 
 

@@ -26,6 +26,7 @@ def rows(folder: Path, quick: bool) -> Sequence[Row]:
         turns = take_turns(
             {
                 "ours": lambda: sync(ours, server, "small"),
+                "bare": lambda: sync(ours, server, "small", confined=False),
                 "rclone": lambda: _rclone(place, server),
                 "s5cmd": lambda: s5cmd(place, server, "sync", "small"),
             },
@@ -35,13 +36,17 @@ def rows(folder: Path, quick: bool) -> Sequence[Row]:
     note = "" if server.name == "nginx" else f"server: {server.name}"
     return [
         Row(section=SECTION, work=work, figure="wall to `rclone sync`, defaults", note=note,
-            reached=turns.ratio("ours", "rclone"), bar=0.25),
+            reached=turns.ratio("ours", "rclone"),
+            unconfined=turns.ratio("bare", "rclone"), bar=0.25),
         Row(section=SECTION, work=work, figure="CPU to `rclone sync`, defaults", note=note,
-            reached=turns.ratio("ours", "rclone", "cpu_s"), bar=0.25),
+            reached=turns.ratio("ours", "rclone", "cpu_s"),
+            unconfined=turns.ratio("bare", "rclone", "cpu_s"), bar=0.25),
         Row(section=SECTION, work=work, figure="wall to `s5cmd sync`", note=note,
-            reached=turns.ratio("ours", "s5cmd"), bar=0.4),
+            reached=turns.ratio("ours", "s5cmd"),
+            unconfined=turns.ratio("bare", "s5cmd"), bar=0.4),
         Row(section=SECTION, work=work, figure="CPU to `s5cmd sync`", note=note,
-            reached=turns.ratio("ours", "s5cmd", "cpu_s"), bar=0.4),
+            reached=turns.ratio("ours", "s5cmd", "cpu_s"),
+            unconfined=turns.ratio("bare", "s5cmd", "cpu_s"), bar=0.4),
     ]  # fmt: skip
 
 

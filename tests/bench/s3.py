@@ -41,6 +41,7 @@ def rows(folder: Path, quick: bool) -> Sequence[Row]:
             turns = take_turns(
                 {
                     "ours": partial(_ours, place, server, name),
+                    "bare": partial(_ours, place, server, name, confined=False),
                     "s5cmd": partial(s5cmd, place, server, "cp", name),
                 },
                 1 if quick else 3,
@@ -58,11 +59,14 @@ def _rows(turns: Rounds, what: tuple[str, float, float, str]) -> list[Row]:
     note = "" if server == "nginx" else f"server: {server}"
     return [
         Row(section=SECTION, work=work, figure="wall to s5cmd", note=note,
-            reached=turns.ratio("ours", "s5cmd"), bar=bar),
+            reached=turns.ratio("ours", "s5cmd"), unconfined=turns.ratio("bare", "s5cmd"),
+            bar=bar),
         Row(section=SECTION, work=work, figure="CPU to s5cmd", note=note,
-            reached=turns.ratio("ours", "s5cmd", "cpu_s")),
+            reached=turns.ratio("ours", "s5cmd", "cpu_s"),
+            unconfined=turns.ratio("bare", "s5cmd", "cpu_s")),
         Row(section=SECTION, work=work, figure="peak memory over the interpreters' base",
             unit=" MiB", reached=turns.peak_mib("ours") - 2 * base, bar=150,
+            unconfined=turns.peak_mib("bare") - 2 * base,
             note=f"all processes {turns.peak_mib('ours'):.0f} MiB"),
     ]  # fmt: skip
 
@@ -89,16 +93,18 @@ def fresh(target: Path) -> Path:
     return target
 
 
-def _ours(place: Path, server: Server, bucket: str) -> Sample:
+def _ours(place: Path, server: Server, bucket: str, *, confined: bool = True) -> Sample:
     home = fresh(place / "ours")
-    return sync(home, server, bucket)
+    return sync(home, server, bucket, confined=confined)
 
 
-def sync(home: Path, server: Server, bucket: str) -> Sample:
+def sync(home: Path, server: Server, bucket: str, *, confined: bool = True) -> Sample:
     """Run `batuta data sync` of a whole bucket into `home`."""
     workspace = "apiVersion: batuta.dev/v1\nkind: Workspace\nspec: {}\n"
     (home / "batuta.yaml").write_text(workspace + plain_text(server.endpoint))
-    command = batuta("data", "sync", f"s3://{bucket}/", "out/", "--format", "files", "--yes")
+    command = batuta(
+        "data", "sync", f"s3://{bucket}/", "out/", "--format", "files", "--yes", confined=confined
+    )
     return run(command, cwd=home, env=server.environment)
 
 

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.bench.measure import (
@@ -80,13 +80,14 @@ class Job:
     source: Path
     format: str
     options: str = ""
+    confined: bool = True
 
     def __call__(self) -> Sample:
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         text = WORKSPACE.format(source=self.source, format=self.format, options=self.options)
         (self.folder / "batuta.yaml").write_text(text)
-        return run(batuta("apply", "--yes"), cwd=self.folder)
+        return run(batuta("apply", "--yes", confined=self.confined), cwd=self.folder)
 
     @property
     def out(self) -> Path:
@@ -115,11 +116,13 @@ def rows(folder: Path, quick: bool) -> Sequence[Row]:
 def _parquet(work: Path, small: Path, large: Path, scale: tuple[int, int, int]) -> list[Row]:
     few, many, rounds = scale
     ours = Job(work / "parquet", large, "parquet", ZSTD)
+    bare = replace(ours, confined=False)
     ours_small = Job(work / "parquet-small", small, "parquet", ZSTD)
     theirs = work / "duckdb.parquet"
     turns = take_turns(
         {
             "ours": ours,
+            "bare": bare,
             "duckdb": lambda: run(python(DUCKDB, large, theirs), cwd=large.parent),
             "ours, small": ours_small,
         },
@@ -134,10 +137,12 @@ def _parquet(work: Path, small: Path, large: Path, scale: tuple[int, int, int]) 
     peak, peak_small = turns.peak_mib("ours"), turns.peak_mib("ours, small")
     base = "1 GiB as Arrow" if many == 10 * MILLION else "as Arrow"
     return [
-        _row(what, f"wall to {peer}", turns.ratio("ours", "duckdb"), 0.90),
-        _row(what, f"CPU to {peer}", turns.ratio("ours", "duckdb", "cpu_s"), 0.90),
+        _row(what, f"wall to {peer}", turns.ratio("ours", "duckdb"), 0.90,
+             unconfined=turns.ratio("bare", "duckdb")),
+        _row(what, f"CPU to {peer}", turns.ratio("ours", "duckdb", "cpu_s"), 0.90,
+             unconfined=turns.ratio("bare", "duckdb", "cpu_s")),
         _row(what, f"bytes written, to {peer}", size, 1.0),
-        _row(what, f"peak memory, {base}", peak, 400, " MiB",
+        _row(what, f"peak memory, {base}", peak, 400, " MiB", unconfined=turns.peak_mib("bare"),
              note=f"DuckDB {turns.peak_mib('duckdb'):.0f} MiB"),
         _row(what, f"peak memory to that of {few / MILLION:g} M rows", peak / peak_small, 1.2),
         _row(what, f"exponent of CPU from {few / MILLION:g} M rows", growth, 1.05, ""),
@@ -148,10 +153,14 @@ def _plain(work: Path, large: Path, scale: tuple[int, int]) -> list[Row]:
     many, rounds = scale
     theirs = work / "polars.arrow"
     work.mkdir(parents=True, exist_ok=True)
+    arrow = Job(work / "arrow", large, "arrow")
+    ald = Job(work / "ald", large, "ald", LAYOUT_B)
     turns = take_turns(
         {
-            "arrow": Job(work / "arrow", large, "arrow"),
-            "ald": Job(work / "ald", large, "ald", LAYOUT_B),
+            "arrow": arrow,
+            "arrow, bare": replace(arrow, confined=False),
+            "ald": ald,
+            "ald, bare": replace(ald, confined=False),
             "polars": lambda: run(python(POLARS, large, theirs), cwd=work),
         },
         rounds,
@@ -166,20 +175,25 @@ def _plain(work: Path, large: Path, scale: tuple[int, int]) -> list[Row]:
 
 
 def _against_polars(turns: Rounds, name: str, what: str) -> list[Row]:
+    bare, polars = f"{name}, bare", turns.peak_mib("polars")
     return [
-        _row(what, "wall to Polars sink_ipc", turns.ratio(name, "polars"), 1.1),
-        _row(what, "CPU to Polars sink_ipc", turns.ratio(name, "polars", "cpu_s"), 1.1),
-        _row(what, "peak memory to Polars sink_ipc",
-             turns.peak_mib(name) / turns.peak_mib("polars"), 0.33,
+        _row(what, "wall to Polars sink_ipc", turns.ratio(name, "polars"), 1.1,
+             unconfined=turns.ratio(bare, "polars")),
+        _row(what, "CPU to Polars sink_ipc", turns.ratio(name, "polars", "cpu_s"), 1.1,
+             unconfined=turns.ratio(bare, "polars", "cpu_s")),
+        _row(what, "peak memory to Polars sink_ipc", turns.peak_mib(name) / polars, 0.33,
+             unconfined=turns.peak_mib(bare) / polars,
              note=f"{turns.peak_mib(name):.0f} MiB"),
     ]  # fmt: skip
 
 
 def _copy(work: Path, large: Path, rounds: int) -> list[Row]:
     target = work / "copied"
+    copied = Job(work / "copy", large, "parquet")
     turns = take_turns(
         {
-            "ours": Job(work / "copy", large, "parquet"),
+            "ours": copied,
+            "bare": replace(copied, confined=False),
             "loop": lambda: run(python(RAW_COPY, large, target), cwd=work),
         },
         rounds,
@@ -188,8 +202,19 @@ def _copy(work: Path, large: Path, rounds: int) -> list[Row]:
     what = "the same Parquet file, no column changed: copied"
     figure = "to read + SHA-256 + write + fsync"
     return [
-        _row(what, f"wall {figure}", turns.ratio("ours", "loop"), 1.1),
-        _row(what, f"CPU {figure}", turns.ratio("ours", "loop", "cpu_s")),
+        _row(
+            what,
+            f"wall {figure}",
+            turns.ratio("ours", "loop"),
+            1.1,
+            unconfined=turns.ratio("bare", "loop"),
+        ),
+        _row(
+            what,
+            f"CPU {figure}",
+            turns.ratio("ours", "loop", "cpu_s"),
+            unconfined=turns.ratio("bare", "loop", "cpu_s"),
+        ),
     ]
 
 
@@ -210,8 +235,9 @@ def _scan(work: Path, large: Path, rounds: int) -> list[Row]:
 
 def _row(
     work: str, figure: str, reached: float, bar: float | None = None, unit: str = TIMES,
-    note: str = "",
+    note: str = "", unconfined: float | None = None,
 ) -> Row:  # fmt: skip
     return Row(
-        section=SECTION, work=work, figure=figure, reached=reached, bar=bar, unit=unit, note=note
-    )
+        section=SECTION, work=work, figure=figure, reached=reached, bar=bar, unit=unit, note=note,
+        unconfined=unconfined,
+    )  # fmt: skip

@@ -60,12 +60,12 @@ def workspace(folder: Path, count: int) -> Path:
     return place
 
 
-def apply_anew(place: Path) -> Sample:
+def apply_anew(place: Path, *, confined: bool = True) -> Sample:
     """Apply everything, with nothing left of an earlier time."""
     for name in (".batuta", "out"):
         shutil.rmtree(place / name, ignore_errors=True)
     (place / "applied").unlink(missing_ok=True)
-    sample = run(batuta("apply", "--yes"), cwd=place)
+    sample = run(batuta("apply", "--yes", confined=confined), cwd=place)
     (place / "applied").touch()
     return sample
 

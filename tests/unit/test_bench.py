@@ -80,3 +80,21 @@ def test_a_missed_bar_is_bold_and_explained_and_a_reached_one_is_not() -> None:
 def test_a_figure_that_rounds_to_its_bar_is_not_missed() -> None:
     assert not Row(section="", work="", figure="", reached=1.104, bar=1.10).missed
     assert Row(section="", work="", figure="", reached=1.106, bar=1.10).missed
+
+
+def test_where_there_is_a_figure_without_walls_the_bar_is_for_it() -> None:
+    walled = Row(
+        section="Tables", work="copy", figure="wall", reached=1.2, unconfined=1.0, bar=1.1
+    )  # fmt: skip
+    missed = Row(
+        section="Tables", work="scan", figure="wall", reached=1.2, unconfined=1.15, bar=1.1
+    )  # fmt: skip
+    alone = Row(section="Tables", work="size", figure="bytes", reached=1.0, bar=1.0)
+
+    page = report.page([walled, missed, alone], "Machine: a small one.\n")
+
+    assert "| work | measured | confined | unconfined | bar | |" in page
+    assert "| copy | wall | 1.20\N{MULTIPLICATION SIGN} | 1\N{MULTIPLICATION SIGN} |" in page
+    assert "| 1.20\N{MULTIPLICATION SIGN} | **1.15\N{MULTIPLICATION SIGN}** |" in page
+    assert "| size | bytes | 1\N{MULTIPLICATION SIGN} |  |" in page
+    assert "2 of 3 bars are reached" in page

@@ -73,7 +73,7 @@ def test_the_prefix_of_a_delta_table_is_not_read_as_plain_parquet(
 ) -> None:
     for name, value in lake_environment(bucket).items():
         monkeypatch.setenv(name, value)
-    bench.others.append(lake(bucket))
+    bench.others.extend(lake(bucket))
     with_removed_rows(bench.folder / "lake")
     upload(bench.folder / "lake", bucket, "lake")
 
