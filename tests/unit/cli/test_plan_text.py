@@ -2,6 +2,7 @@
 
 import io
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -10,8 +11,11 @@ from batuta.cli.views.page import ASCII, UNICODE, Page, cells, plain
 from batuta.cli.views.plan_text import PlanView
 from batuta.cli.views.screen import Screen, screen_of
 from batuta.model.change import AddColumn, SchemaChange, SchemaClass
+from batuta.model.decision import APPROVAL_USED, Approval
+from batuta.model.log import Label
 from batuta.model.plan import Plan
 from batuta.model.table import Column
+from batuta.runtime.approvals import record
 from tests.unit.cli import golden, plans
 
 MANIFEST = """\
@@ -199,3 +203,18 @@ def test_exactly_this_plan_is_promised_only_where_it_was_saved() -> None:
     plan = plans.plan(plans.create())
     assert "To plan again and apply:" in shown(Page(), plan)
     assert "To apply exactly this plan:" in shown(Page(), plan, saved=True)
+
+
+def test_a_plan_names_the_recorded_decisions_that_it_rests_on() -> None:
+    label = Label(confidentiality="Standard", integrity="Standard")
+    approval = Approval(
+        id="0123456789abcdef", kind="endorse", resource="Dataset/web", content="c" * 64,
+        before=label, tier="PrivateCloud", reason="reviewed, TICKET-7", actor="rev",
+        made_at="2026-01-01T00:00:00Z", expires_at="2026-02-01T00:00:00Z",
+    )  # fmt: skip
+    used = replace(plans.create(), decisions=((APPROVAL_USED, record(approval, None)),))
+
+    text = shown(Page(), plans.plan(used))
+
+    assert "decision: 0123456789abcdef: endorse to PrivateCloud, by rev: reviewed" in text
+    assert "decision:" not in shown(Page(), plans.plan(plans.create()))

@@ -17,6 +17,7 @@ from batuta.model.change import (
     FieldChange,
     SchemaChange,
 )
+from batuta.model.decision import APPROVAL_USED
 from batuta.model.plan import Action, Blocked, Delete, Move, NoOp, Relabel, Release
 from batuta.model.resource import SourceSpec
 from batuta.model.table import Column
@@ -86,13 +87,31 @@ def _facts(page: Page, action: Action, free_bytes: int | None) -> list[tuple[str
         case _:
             found.append(("data", _route(page, action)))
     if isinstance(action, Delete | Release | NoOp | Blocked | Relabel):
-        return found
+        return found + _decisions(action)
     label = action.facts.tier + (" (derived)" if action.facts.tier_derived else "")
     found.append(("tier", label + (", declared, not proven" if action.label.declared else "")))
+    found += _decisions(action)
     found.append(("work", _work(page, action)))
     found.append(("space", _space(page, action, free_bytes)))
     found.append(("cost", figures.cost(action.cost)))
     return found
+
+
+def _decisions(action: Action) -> list[tuple[str, str]]:
+    """Which recorded decisions the action rests on: it would be refused without them."""
+    if not action.decisions or isinstance(action, NoOp | Blocked):
+        return []
+    from batuta.runtime.approvals import all_of
+
+    return [
+        (
+            "decision",
+            f"{approval.id}: {approval.kind} to {approval.tier}, by {approval.actor}:"
+            f" {approval.reason} (about {approval.resource})",
+        )
+        for name, approval in all_of(action.decisions)
+        if name == APPROVAL_USED
+    ]
 
 
 def _route(page: Page, action: Action) -> str:
