@@ -92,6 +92,14 @@ class Asked:
     allow_data_loss: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """A file system of this machine: a folder that names it in a message, and what is free there."""
+
+    id: str
+    free_bytes: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanInput:
     """The desired state, the observed one by dataset name, the recorded one, and the questions.
@@ -101,7 +109,8 @@ class PlanInput:
     platforms that were read. `on_drift` outranks the manifests, and `drift_answers`, by
     address, outranks both. `prices` is a digest. `spent` holds, by the text of a decision that
     was used already, the resource that used it. `beforehand` holds, by dataset name, what was
-    decided before anything was contacted; one that is missing needs no host.
+    decided before anything was contacted; one that is missing needs no host. `disks` are the
+    file systems of local destinations by dataset name, `staging` is the one where uploads wait.
     """
 
     desired: Desired
@@ -116,6 +125,8 @@ class PlanInput:
     read: tuple[str, ...] = ()
     spent: Mapping[str, str] = field(default_factory=dict)
     beforehand: Mapping[str, Beforehand] = field(default_factory=dict)
+    disks: Mapping[str, Disk] = field(default_factory=dict)
+    staging: Disk | None = None
 
     def policies(self, name: str) -> str:
         """Return the digest of the egress policies that apply to a dataset."""

@@ -17,6 +17,7 @@ from batuta.core.order import ordered
 from batuta.core.plan_input import Observation, PlanInput, is_named
 from batuta.core.reasons import Why, reason
 from batuta.core.removal import orphaned
+from batuta.core.room import within_disks
 from batuta.core.select import Selection, resynced, select
 from batuta.model.canonical import Json
 from batuta.model.diagnostic import Diagnostic
@@ -53,6 +54,7 @@ def plan(given: PlanInput) -> Plan:
         if name in selection.names
     ]  # fmt: skip
     decisions = within_limits(decisions, given.desired.workspace.limits)
+    decisions = within_disks(decisions, given)
     left_out = len(orphans.keys() | world.datasets.keys()) - len(selection.names)
     workspace = given.desired.workspace
     return Plan(

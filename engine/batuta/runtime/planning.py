@@ -1,9 +1,12 @@
 """From a question to a plan: what must be looked at is looked at, then core decides."""
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import batuta
+<<<<<<< HEAD
 from batuta.core.plan_input import (
     Asked,
     Beforehand,
@@ -13,6 +16,9 @@ from batuta.core.plan_input import (
     Orphan,
     PlanInput,
 )
+=======
+from batuta.core.plan_input import Asked, Disk, Feed, HeadRelation, Observation, Orphan, PlanInput
+>>>>>>> 813c3e5 (The space that a plan needs is summed over all that shares a file system)
 from batuta.core.planner import plan as decide
 from batuta.core.select import select
 from batuta.model.decision import Approval
@@ -111,8 +117,13 @@ class Planner:
                 ),
                 on_drift=request.on_drift, drift_answers=request.drift_answers,
                 target_bytes=self.targets, batuta_version=batuta.__version__,
+<<<<<<< HEAD
                 read=self._read(open_ends) if seen else (), spent=spent(self.store),
                 beforehand=before,
+=======
+                read=self._read(chosen) if seen else (), spent=spent(self.store),
+                disks=self._disks(chosen, seen), staging=disk_of(self.store.path.parent),
+>>>>>>> 813c3e5 (The space that a plan needs is summed over all that shares a file system)
             )
         )  # fmt: skip
         whole, kept = self._with_ends(plan, borders, request)
@@ -253,10 +264,27 @@ class Planner:
                         continue
         return tuple(sorted(names))
 
+<<<<<<< HEAD
     def _with_ends(
         self, plan: Plan, borders: Borders, request: PlanRequest
     ) -> tuple[Plan, tuple[Kept, ...]]:
         """Put in what apply opens addresses with and keeps workers by: it reads no manifests."""
+=======
+    def _disks(self, chosen: Sequence[Dataset], seen: Mapping[str, Seen]) -> dict[str, Disk]:
+        """The file systems of local destinations that were looked at."""
+        root = self.observer.connections.root
+        places = {
+            dataset.name: root / Path(dataset.destination.path).expanduser()
+            for dataset in chosen
+            if dataset.destination.scheme == "file" and dataset.name in seen
+        }
+        known: dict[Path, Disk] = {}
+        found = {name: disk_of(place, known) for name, place in places.items()}
+        return {name: disk for name, disk in found.items() if disk is not None}
+
+    def _with_ends(self, plan: Plan, desired: Desired) -> Plan:
+        """Put in what apply opens addresses with: it reads no manifests."""
+>>>>>>> 813c3e5 (The space that a plan needs is summed over all that shares a file system)
         if all(isinstance(action, Blocked) for action in plan.actions):
             return plan, ()
         read = {
@@ -298,6 +326,27 @@ def beforehand(border: Border) -> Beforehand:
 
 def _name_of(orphan: Orphan) -> str:
     return orphan.record.address.partition("/")[2]
+
+
+def disk_of(place: Path, known: dict[Path, Disk] | None = None) -> Disk | None:
+    """Return the file system that a folder is or will be on, None where it cannot be asked.
+
+    It is named by the highest folder on it. What `known` has is not asked again.
+    """
+    there = next((each for each in (place, *place.parents) if each.is_dir()), None)
+    try:
+        if there is None:
+            return None
+        top, device = there.resolve(), there.stat().st_dev
+        while top != top.parent and top.parent.stat().st_dev == device:
+            top = top.parent
+        if known is not None and top in known:
+            return known[top]
+        status = os.statvfs(there)
+    except OSError:
+        return None
+    disk = Disk(str(top), status.f_bavail * status.f_frsize)
+    return known.setdefault(top, disk) if known is not None else disk
 
 
 def _name(platform: Platform) -> str:
