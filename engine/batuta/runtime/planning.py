@@ -6,19 +6,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import batuta
-<<<<<<< HEAD
 from batuta.core.plan_input import (
     Asked,
     Beforehand,
+    Disk,
     Feed,
     HeadRelation,
     Observation,
     Orphan,
     PlanInput,
 )
-=======
-from batuta.core.plan_input import Asked, Disk, Feed, HeadRelation, Observation, Orphan, PlanInput
->>>>>>> 813c3e5 (The space that a plan needs is summed over all that shares a file system)
 from batuta.core.planner import plan as decide
 from batuta.core.select import select
 from batuta.model.decision import Approval
@@ -117,13 +114,9 @@ class Planner:
                 ),
                 on_drift=request.on_drift, drift_answers=request.drift_answers,
                 target_bytes=self.targets, batuta_version=batuta.__version__,
-<<<<<<< HEAD
                 read=self._read(open_ends) if seen else (), spent=spent(self.store),
                 beforehand=before,
-=======
-                read=self._read(chosen) if seen else (), spent=spent(self.store),
                 disks=self._disks(chosen, seen), staging=disk_of(self.store.path.parent),
->>>>>>> 813c3e5 (The space that a plan needs is summed over all that shares a file system)
             )
         )  # fmt: skip
         whole, kept = self._with_ends(plan, borders, request)
@@ -264,12 +257,6 @@ class Planner:
                         continue
         return tuple(sorted(names))
 
-<<<<<<< HEAD
-    def _with_ends(
-        self, plan: Plan, borders: Borders, request: PlanRequest
-    ) -> tuple[Plan, tuple[Kept, ...]]:
-        """Put in what apply opens addresses with and keeps workers by: it reads no manifests."""
-=======
     def _disks(self, chosen: Sequence[Dataset], seen: Mapping[str, Seen]) -> dict[str, Disk]:
         """The file systems of local destinations that were looked at."""
         root = self.observer.connections.root
@@ -282,9 +269,10 @@ class Planner:
         found = {name: disk_of(place, known) for name, place in places.items()}
         return {name: disk for name, disk in found.items() if disk is not None}
 
-    def _with_ends(self, plan: Plan, desired: Desired) -> Plan:
-        """Put in what apply opens addresses with: it reads no manifests."""
->>>>>>> 813c3e5 (The space that a plan needs is summed over all that shares a file system)
+    def _with_ends(
+        self, plan: Plan, borders: Borders, request: PlanRequest
+    ) -> tuple[Plan, tuple[Kept, ...]]:
+        """Put in what apply opens addresses with and keeps workers by: it reads no manifests."""
         if all(isinstance(action, Blocked) for action in plan.actions):
             return plan, ()
         read = {

@@ -72,10 +72,12 @@ def command(
         app.out.verbatim(_whole_manifest(engine, text))
         return 0
     dataset = engine.loader.single(text)
+    flags: list[str] = []
+    for flag, value in (("--format", as_format), ("--egress", egress)):
+        flags += [flag, value] if value else []
     words = typed(
         app, "data", "sync", source, destination,
-        *(["--format", as_format] if as_format else []),
-        *(["--egress", egress] if egress else []), *(["--resync"] if resync else []),
+        *flags, *(["--resync"] if resync else []),
         on_drift=on_drift, allow_data_loss=allow_data_loss, yes=yes,
     )  # fmt: skip
     request = PlanRequest(
