@@ -4,7 +4,7 @@ A border is made from the documents, the Platforms and the hosts that connectors
 nobody is asked. Datasets with the same ends and documents share one policy.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -43,7 +43,8 @@ class Border:
     `source` and `destination` are hosts and ports that the connectors of the two ends need; a
     host may be `*.name`. `stop`: the worker ends at the first connection that is refused. Where
     an error is among `diagnostics` nothing may be contacted. `policies` is a digest of the
-    documents that apply and of the site, whatever hosts are needed.
+    documents that apply and of the site, whatever hosts are needed. `reached` are the Platforms
+    at the ends that hosts are needed at.
     """
 
     policy: Policy
@@ -53,6 +54,7 @@ class Border:
     stop: bool = False
     diagnostics: tuple[Diagnostic, ...] = ()
     policies: str = ""
+    reached: tuple[Reached, ...] = ()
 
     @property
     def refused(self) -> tuple[Diagnostic, ...]:
@@ -66,6 +68,15 @@ class _End:
 
     platform: Platform
     needs: tuple[HostNeed, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Opener:
+    """What the ends of one scheme and Platform have in common; looked up once."""
+
+    platform: Platform
+    connection: Connection
+    hosts: Callable[[Connection, Address], Sequence[HostNeed]] | None
 
 
 class Borders:
@@ -84,7 +95,7 @@ class Borders:
         self._connections = connections
         self._made: dict[str, Border] = {}
         self._composed: dict[object, Composed] = {}
-        self._platforms: dict[tuple[str, str | None], Platform] = {}
+        self._openers: dict[tuple[str, str | None], _Opener] = {}
         self._digests: dict[tuple[str, ...], str] = {}
 
     @classmethod
@@ -144,10 +155,6 @@ class Borders:
             )
         )
 
-    def reached(self, name: str) -> tuple[Reached, ...]:
-        """Return the Platforms at a dataset's ends that hosts are needed at, and those hosts."""
-        return _reached(self._ends(self._known(name)))
-
     def action(self, name: str) -> egress.Action:
         """Return what a dataset's policy is made for."""
         subject = self._known(name)
@@ -172,6 +179,7 @@ class Borders:
             stop=any(d.on_violation is OnViolation.STOP for d in applied.all),
             diagnostics=(*subject.refused, *composed.diagnostics),
             policies=self._digest(applied),
+            reached=reached,
         )
 
     def _digest(self, applied: Layers) -> str:
@@ -219,19 +227,22 @@ class Borders:
         """Look an end up; one that cannot be opened needs no host: opening it says why."""
         inner = place.address.inner
         try:
-            platform = self._platform(inner, place.platform)
-            hosts = connector_for(inner.scheme).hosts
-            return _End(platform, tuple(hosts(_connection(platform), inner)) if hosts else ())
+            opener = self._opener(inner, place.platform)
+            if opener.hosts is None:
+                return _End(opener.platform)
+            return _End(opener.platform, tuple(opener.hosts(opener.connection, inner)))
         except BatutaError:
             network = Network.LOCAL if inner.scheme == "file" else Network.PUBLIC
             return _End(Platform(name=inner.scheme, type=inner.scheme, network=network))
 
-    def _platform(self, inner: Address, name: str | None) -> Platform:
+    def _opener(self, inner: Address, name: str | None) -> _Opener:
         key = (inner.scheme, name)
-        platform = self._platforms.get(key)
-        if platform is None:
-            platform = self._platforms[key] = self._connections.platform_of(inner, name)
-        return platform
+        opener = self._openers.get(key)
+        if opener is None:
+            platform = self._connections.platform_of(inner, name)
+            hosts = connector_for(inner.scheme).hosts
+            opener = self._openers[key] = _Opener(platform, _connection(platform), hosts)
+        return opener
 
 
 def _action(subject: Subject, reached: tuple[Reached, ...], named: str | None) -> egress.Action:

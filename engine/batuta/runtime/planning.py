@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import batuta
-from batuta.core.egress.policy import Reached
 from batuta.core.plan_input import (
     Asked,
     Beforehand,
@@ -96,7 +95,7 @@ class Planner:
         open_ends = [dataset for dataset in chosen if not before[dataset.name].refused]
         seen = {} if request.offline else self.observer.look(open_ends, listen)
         orphans = () if request.single else self._orphans(desired, records, request, borders)
-        before |= {name: beforehand(borders.of(name), ()) for name in map(_name_of, orphans)}
+        before |= {name: beforehand(borders.of(name)) for name in map(_name_of, orphans)}
         observed = {
             dataset.name: self._observation(dataset, seen[dataset.name], records)
             for dataset in chosen
@@ -122,11 +121,10 @@ class Planner:
     def _beforehand(self, borders: Borders, dataset: Dataset, request: PlanRequest) -> Beforehand:
         """Decide what can be decided before a dataset is looked at."""
         border = borders.of(dataset.name)
-        reached = borders.reached(dataset.name) if border.source or border.destination else ()
-        found = beforehand(border, reached)
+        found = beforehand(border)
         if request.offline or found.refused:
             return found
-        if disproved := self.proofs.against(border.need.tier, reached):
+        if disproved := self.proofs.against(border.need.tier, border.reached):
             return replace(found, diagnostics=(*found.diagnostics, *disproved))
         where = dataset.place("spec.tier") or dataset.place("metadata.name")
         refusal = self.keeping.refusal(border, dataset.address, where)
@@ -288,11 +286,11 @@ class Planner:
         return replace(whole, egress=tuple(d for d in whole.egress if d.name in used)), kept
 
 
-def beforehand(border: Border, reached: tuple[Reached, ...]) -> Beforehand:
+def beforehand(border: Border) -> Beforehand:
     """Return what core has to know of a border."""
     return Beforehand(
         tier=border.need.tier,
-        reached=reached,
+        reached=border.reached,
         diagnostics=border.diagnostics,
         policies=border.policies,
     )
