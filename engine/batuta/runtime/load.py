@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
+from batuta.core.egress.findings import bad_patterns, lint
 from batuta.manifest.compose import MAX_BYTES
 from batuta.manifest.declarations import Declarations
 from batuta.manifest.document import Document
@@ -149,9 +150,8 @@ class Loader:
                 gc.enable()
         if kept is not None:
             kept.flush(most=len(texts))
-        diagnostics = tuple(
-            sorted((*findings, *resolution.diagnostics), key=lambda d: (d.locations, d.code))
-        )
+        found_all = (*findings, *resolution.diagnostics, *_unsafe(resolution.desired))
+        diagnostics = tuple(sorted(found_all, key=lambda d: (d.locations, d.code)))
         failed = any(d.severity is Severity.ERROR for d in diagnostics)
         desired = None if failed else resolution.desired
         found = Resolution(desired, diagnostics, resolution.documents, resolution.variables)
@@ -225,6 +225,12 @@ class Loader:
         except OSError:
             pass
         return Text(path, lambda: _read(full, path), stamp)
+
+
+def _unsafe(desired: Desired | None) -> list[Diagnostic]:
+    """Return what is wrong with egress policies whatever dataset they are for."""
+    policies = desired.egress_policies if desired is not None else ()
+    return [found for each in policies for found in (*bad_patterns(each), *lint(each))]
 
 
 def _start_of(path: Path) -> bytes:

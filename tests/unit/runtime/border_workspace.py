@@ -39,12 +39,14 @@ AT_LAKE = '{address: "s3://b/a/", platform: lake}'
 AT_CLOUD = '{address: "s3://good/a/", platform: cloud}'
 
 
-def engine(folder: Path, documents: Iterable[str], workspace: str = "{}") -> Engine:
+def engine(
+    folder: Path, documents: Iterable[str], workspace: str = "{}", *, connect: bool = True
+) -> Engine:
     """An engine over the documents, in a folder of its own."""
     first = f"kind: Workspace\nspec: {workspace}\n"
     text = "---\n".join(HEAD + each for each in (first, *documents))
     (folder / "batuta.yaml").write_text(text)
-    return Engine.open(WorkspaceOptions(folder=folder))
+    return Engine.open(WorkspaceOptions(folder=folder), connect=connect)
 
 
 def borders(folder: Path, *documents: str, workspace: str = "{}") -> Borders:

@@ -17,6 +17,7 @@ from tests.unit.runtime.border_workspace import (
     PLAIN,
     borders,
     dataset,
+    engine,
 )
 
 
@@ -166,3 +167,14 @@ def test_an_unknown_name_is_a_mistake_of_the_code(tmp_path: Path) -> None:
     made: Borders = borders(tmp_path)
     with pytest.raises(KeyError):
         made.of("nobody")
+
+
+def test_a_wildcard_that_reaches_every_customer_is_refused_by_validate(tmp_path: Path) -> None:
+    policy = (
+        "kind: EgressPolicy\nmetadata: {name: wide}\nspec:\n  appliesTo: {tiers: [PrivateCloud]}\n"
+        '  allow: [{host: "*.amazonaws.com"}]\n'
+    )
+    found = engine(tmp_path, [policy], connect=False).validate()
+
+    assert found.desired is None
+    assert [(d.code, d.locations[0].line) for d in found.diagnostics] == [("EGR108", 10)]
