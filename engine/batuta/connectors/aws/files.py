@@ -262,19 +262,17 @@ class S3Files:
         return self._ask(what, lambda system: system.call_s3(method, **wanted))
 
     def _ask(self, what: str, work: Callable[[Any], _T]) -> _T:
-        """Have the file system do something; only an answer from another region is followed.
+        """Have the file system do something.
 
         Raises:
-            ConnectorError: AWS1xx.
+            ConnectorError: AWS1xx; AWS121 where the bucket is in another region.
         """
-        for last in (False, True):
-            try:
-                return work(self._system())
-            except client.file_system_errors() as error:
-                refusal = faults.refusal_of(error)
-                if last or refusal is None or not self._bucket.goes_to(refusal.region):
-                    raise faults.of_exception(what, error) from error
-        raise AssertionError("unreachable: the second round returns or raises")
+        try:
+            return work(self._system())
+        except client.file_system_errors() as error:
+            refusal = faults.refusal_of(error)
+            self._bucket.refuse_elsewhere(refusal.region if refusal is not None else None)
+            raise faults.of_exception(what, error) from error
 
     def _system(self) -> Any:
         place = self._bucket

@@ -1,8 +1,8 @@
 """A bucket as a source asks for it, over the standard library's HTTP client: only reading.
 
 Every request is a signed address, so that the same signer serves this process and the workers
-that hold no keys. Nothing is retried here: one layer, the caller, owns retries. The one thing
-done twice is a request that AWS answers with "the bucket is in another region".
+that hold no keys. Nothing is retried here: one layer, the caller, owns retries. A bucket that
+turns out to be in another region is not followed there: that host is one that no plan has named.
 """
 
 import http.client
@@ -76,17 +76,14 @@ class Bucket:
         if not _BUCKET.fullmatch(name):
             raise faults.failure("AWS103", f"`{name}` is no name of a bucket.")
         self.name = name
-        self._connection = connection
         self.keys: Callable[[], Keys] = keys_of(connection)
         self.pays = connection.options.get("requesterPays") is True
         self._local = threading.local()
-        self._place(region_of(connection) or DEFAULT_REGION)
-
-    def _place(self, region: str) -> None:
+        region = region_of(connection) or DEFAULT_REGION
         if not _REGION.fullmatch(region):
             raise faults.failure("AWS120", f"`{region}` is no region.")
         self.region = region
-        self.endpoint = _endpoint(self._connection, self.name, region)
+        self.endpoint = _endpoint(connection, name, region)
 
     def sign(
         self,
@@ -119,22 +116,23 @@ class Bucket:
             amz: Headers whose names start with `x-amz-`; they are signed.
 
         Raises:
-            ConnectorError: AWS107 where no answer came.
+            ConnectorError: AWS107 where no answer came, AWS121 where the bucket is elsewhere.
         """
         signed = amz or {}
-        for last in (False, True):
-            url = self.sign(method, key, query, signed.items())
-            answer = self._send(method, url, signed)
-            if last or not self.goes_to(_other_region(answer)):
-                return answer
-        raise AssertionError("unreachable: the second round returns")
+        answer = self._send(method, self.sign(method, key, query, signed.items()), signed)
+        self.refuse_elsewhere(_other_region(answer))
+        return answer
 
-    def goes_to(self, region: str | None) -> bool:
-        """Turn to the region that an answer named; False where it is none, or no news."""
+    def refuse_elsewhere(self, region: str | None) -> None:
+        """Go on where an answer named no region, or the one that was asked.
+
+        Raises:
+            ConnectorError: AWS121, naming the region to declare.
+        """
         if region is None or region == self.region or self.endpoint.custom:
-            return False
-        self._place(region)
-        return True
+            return
+        detail = f"s3://{self.name} is in {region}, and was looked for in {self.region}. Declare"
+        raise faults.failure("AWS121", f"{detail} `region: {region}`.")
 
     def _send(self, method: str, url: str, headers: Mapping[str, str]) -> Answer:
         parts = urlsplit(url)

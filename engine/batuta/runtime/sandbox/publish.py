@@ -109,10 +109,12 @@ def _check(opened: int, name: str) -> None:
         # Network file systems give no leases, and a file of another owner has none for us.
 
 
-def take(staging: Path, name: str, to: Path, *, digest: bool = False) -> Taken:
-    """Move one finished file of staging to `to`, on the same file system, and make it durable.
+def take(
+    staging: Path, name: str, to: Path, *, digest: bool = False, durable: bool = True
+) -> Taken:
+    """Move one finished file of staging to `to`, on the same file system.
 
-    An existing file at `to` is replaced. With `digest` the bytes are read once more and hashed:
+    With `durable` its content is durable afterwards, if it was not before. An existing file at `to` is replaced. With `digest` the bytes are read once more and hashed:
     the worker's own figure is its word.
 
     Raises:
@@ -132,7 +134,8 @@ def take(staging: Path, name: str, to: Path, *, digest: bool = False) -> Taken:
                 os.rename(to, last, dst_dir_fd=folder)
                 raise _refused(name, "it was replaced while it was being published")
             sha256 = _digest(opened) if digest else None
-            os.fsync(opened)
+            if durable:
+                os.fsync(opened)
             return Taken(path=to, size_bytes=before.st_size, sha256=sha256)
         finally:
             os.close(opened)
