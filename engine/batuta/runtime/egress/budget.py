@@ -38,11 +38,67 @@ class _Account:
     names: set[str] = field(default_factory=set)
 
 
-class Ledger:
-    """The accounts of one run under one policy; any number of threads may use it."""
+class Caps:
+    """What documents cap for a whole run, whichever workers use it up.
 
-    def __init__(self, policy: Policy) -> None:
+    A policy is narrowed for each worker, so that its own ledger sees a part only. Here bytes are
+    counted by the documents that took part, and uploads by the line of the rule.
+    """
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._moved: dict[tuple[str, ...], int] = {}
+        self._uploaded: dict[tuple[str, ...], int] = {}
+
+    def up(self, whole: Policy, rule: Rule, count: int) -> None:
+        """Take `count` bytes that a worker wants to send under a rule narrowed from `whole`.
+
+        Raises:
+            OverBudget: They must not be sent; nothing was taken.
+        """
+        line = _line(rule)
+        stated = next((each for each in whole.allow if _line(each) == line), rule)
+        with self._guard:
+            spent = verdict.Spent(
+                moved_bytes=self._moved.get(whole.documents, 0),
+                uploaded_bytes=self._uploaded.get(line, 0),
+            )
+            _check(verdict.may_send(whole, stated, spent, count))
+            self._moved[whole.documents] = spent.moved_bytes + count
+            self._uploaded[line] = spent.uploaded_bytes + count
+
+    def down(self, whole: Policy, count: int) -> None:
+        """Take `count` bytes that came for a worker.
+
+        Raises:
+            OverBudget: They must not be handed on; nothing was taken.
+        """
+        with self._guard:
+            moved = self._moved.get(whole.documents, 0)
+            _check(verdict.may_move(whole, verdict.Spent(moved_bytes=moved), count))
+            self._moved[whole.documents] = moved + count
+
+
+def _line(rule: Rule) -> tuple[str, ...]:
+    """Name the line of a document that a rule comes from, whatever it was narrowed to."""
+    return (rule.origin, *map(str, rule.locations)) if rule.locations else (rule.name,)
+
+
+def _check(refused: Refused | None) -> None:
+    if refused is not None:
+        raise OverBudget(refused)
+
+
+class Ledger:
+    """The accounts of one worker's policy; any number of threads may use it.
+
+    Args:
+        shared: The caps that hold for the whole run, with the policy that states them.
+    """
+
+    def __init__(self, policy: Policy, shared: tuple[Caps, Policy] | None = None) -> None:
         self._policy = policy
+        self._shared = shared
         self._guard = threading.Lock()
         self._moved = 0
         self._accounts: dict[str, _Account] = {}
@@ -66,7 +122,9 @@ class Ledger:
         """
         with self._guard:
             account = self._account(rule)
-            self._check(verdict.may_send(self._policy, rule, self._spent(account), count))
+            _check(verdict.may_send(self._policy, rule, self._spent(account), count))
+            if self._shared is not None:
+                self._shared[0].up(self._shared[1], rule, count)
             self._moved += count
             account.uploaded += count
 
@@ -78,7 +136,9 @@ class Ledger:
         """
         with self._guard:
             spent = self._spent(self._account(rule))
-            self._check(verdict.may_move(self._policy, spent, count))
+            _check(verdict.may_move(self._policy, spent, count))
+            if self._shared is not None:
+                self._shared[0].down(self._shared[1], count)
             self._moved += count
 
     def _account(self, rule: Rule) -> _Account:
@@ -91,11 +151,6 @@ class Ledger:
             connections=account.connections,
             names=frozenset(account.names) if names else frozenset(),
         )
-
-    @staticmethod
-    def _check(refused: Refused | None) -> None:
-        if refused is not None:
-            raise OverBudget(refused)
 
 
 class Meter:

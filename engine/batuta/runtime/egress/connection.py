@@ -92,7 +92,7 @@ class Way:
 
 @dataclass(slots=True)
 class Connection:
-    """One accepted socket and what is known of it so far."""
+    """One accepted socket and what is known of it so far. `decided` hears of its first line."""
 
     client: socket.socket
     station: Station
@@ -102,6 +102,7 @@ class Connection:
     answer: Callable[[Refused], bytes] = http_refusal
     head: bytes = b""
     started: float = field(default_factory=time.monotonic)
+    decided: Callable[[], None] = lambda: None
 
     def serve(self) -> None:
         """See the connection through to its end.
@@ -292,6 +293,7 @@ class Connection:
         """
         row = replace(self.row, **facts)  # type: ignore[arg-type] # fields of Row, by name
         self.station.world.record(replace(row, ms=int((time.monotonic() - self.started) * 1000)))
+        self.decided()
 
     def open_row(self) -> None:
         """Write that the connection is allowed, before a byte of it goes out."""

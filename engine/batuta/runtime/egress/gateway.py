@@ -8,6 +8,7 @@ are gone, and with them the only way out.
 """
 
 import contextlib
+import select
 import socket
 import threading
 import time
@@ -18,6 +19,7 @@ from batuta.runtime.egress.station import AuditFailed, Station
 
 CLOSE_S = 2.0
 _PAUSE_S = 0.05
+_LOOK_S = 0.001
 LOOPBACK = "127.0.0.1"
 
 
@@ -29,6 +31,7 @@ class Doorkeeper:
     station: Station
     private: "PrivateListener | None" = None
     _open: set[socket.socket] = field(default_factory=set)
+    _undecided: set[socket.socket] = field(default_factory=set)
     _threads: set[threading.Thread] = field(default_factory=set)
     _guard: threading.Lock = field(default_factory=threading.Lock)
     _closed: threading.Event = field(default_factory=threading.Event)
@@ -36,7 +39,7 @@ class Doorkeeper:
 
     def __post_init__(self) -> None:
         self._places = threading.BoundedSemaphore(self.station.world.limits.connections)
-        self.listener.setblocking(True)
+        self.listener.setblocking(False)
         threading.Thread(target=self._accept, name="egress-accept", daemon=True).start()
 
     @property
@@ -62,38 +65,78 @@ class Doorkeeper:
             thread.join(max(0.0, deadline - time.monotonic()))
         self.listener.close()
 
+    def settle(self, wait_s: float, *, drain: bool = False) -> bool:
+        """Wait until everything that was tried so far has a verdict in the log.
+
+        With `drain` what is open is read to its end and ended, so that no request is left in it.
+        False where it took too long; then the caller ends the worker.
+        """
+        if drain:
+            with self._guard:
+                for connection in self._open:
+                    with contextlib.suppress(OSError):
+                        connection.shutdown(socket.SHUT_RD)
+        deadline = time.monotonic() + wait_s
+        while True:
+            with self._guard:
+                left = self._open if drain else self._undecided
+                if not left and not self._waiting():
+                    return True
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_LOOK_S)
+
+    def _waiting(self) -> bool:
+        """True where somebody is connected and nobody has looked yet."""
+        if self._closed.is_set() or self.listener.fileno() < 0:
+            return False
+        poll = select.poll()
+        poll.register(self.listener, select.POLLIN)
+        return any(flags & select.POLLIN for _, flags in poll.poll(0))
+
     def _accept(self) -> None:
+        poll = select.poll()
+        poll.register(self.listener, select.POLLIN)
         while not self._closed.is_set():
             self._places.acquire()
+            poll.poll()
             try:
-                client, peer = self.listener.accept()
+                taken = self._take()
             except OSError:
-                self._places.release()
                 # Too many open files, or closed: in the first case it may be better soon.
                 self._closed.wait(_PAUSE_S)
-                continue
-            if self.private is not None and not self.private.expects(peer):
-                client.close()
+                taken = False
+            if not taken:
                 self._places.release()
-                continue
-            self._start(client)
 
-    def _start(self, client: socket.socket) -> None:
-        number = self.station.world.number()
-        thread = threading.Thread(
-            target=self._serve, args=(client, number), name=f"egress-{number}", daemon=True
-        )
+    def _take(self) -> bool:
+        """Take one connection; under the guard, so that none is ever between queue and record."""
         with self._guard:
-            if self._closed.is_set():
+            try:
+                client, peer = self.listener.accept()
+            except BlockingIOError:
+                return False
+            unknown = self.private is not None and not self.private.expects(peer)
+            if self._closed.is_set() or unknown:
                 client.close()
-                self._places.release()
-                return
+                return False
+            client.setblocking(True)
+            number = self.station.world.number()
+            thread = threading.Thread(
+                target=self._serve, args=(client, number), name=f"egress-{number}", daemon=True
+            )
             self._open.add(client)
+            self._undecided.add(client)
             self._threads.add(thread)
         thread.start()
+        return True
+
+    def _decide(self, client: socket.socket) -> None:
+        with self._guard:
+            self._undecided.discard(client)
 
     def _serve(self, client: socket.socket, number: int) -> None:
-        connection = Connection(client, self.station, number)
+        connection = Connection(client, self.station, number, decided=lambda: self._decide(client))
         try:
             connection.serve()
         except AuditFailed:
@@ -103,6 +146,7 @@ class Doorkeeper:
             client.close()
             with self._guard:
                 self._open.discard(client)
+                self._undecided.discard(client)
                 self._threads.discard(threading.current_thread())
             self._places.release()
 

@@ -3,13 +3,11 @@
 import queue
 import socket
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import TypeAlias
 
 MAX_ADDRESSES = 64
-KEEP_S = 15.0
 KEEP_NAMES = 256
 AT_ONCE = 16
 
@@ -31,7 +29,8 @@ class ResolveError(Exception):
 class SystemResolver:
     """The system's own resolver, asked in threads because it knows no timeout.
 
-    Answers are kept for 15 seconds, so that the connections of one transfer ask once. A lookup
+    Answers are kept as long as the resolver, that is for one run: what was checked is what is
+    connected to, and a name cannot come to mean another place halfway. A lookup
     that hangs holds one of 16 places until the system gives up; the connection does not wait
     for it.
     """
@@ -39,7 +38,7 @@ class SystemResolver:
     def __init__(self) -> None:
         self._places = threading.BoundedSemaphore(AT_ONCE)
         self._guard = threading.Lock()
-        self._kept: OrderedDict[str, tuple[float, tuple[str, ...]]] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[str, ...]] = OrderedDict()
 
     def __call__(self, host: str, timeout_s: float) -> tuple[str, ...]:
         """Return the addresses of `host`.
@@ -49,11 +48,11 @@ class SystemResolver:
         """
         with self._guard:
             kept = self._kept.get(host)
-        if kept is not None and time.monotonic() < kept[0]:
-            return kept[1]
+        if kept is not None:
+            return kept
         addresses = self._ask(host, timeout_s)
         with self._guard:
-            self._kept[host] = (time.monotonic() + KEEP_S, addresses)
+            addresses = self._kept.setdefault(host, addresses)
             self._kept.move_to_end(host)
             if len(self._kept) > KEEP_NAMES:
                 self._kept.popitem(last=False)

@@ -25,12 +25,13 @@ from batuta.model.diagnostic import BatutaError, Diagnostic
 from batuta.runtime.egress import upstream
 from batuta.runtime.egress.audit import AuditLog, LogHead, Row
 from batuta.runtime.egress.authority import RunAuthority, trust_bundle
-from batuta.runtime.egress.budget import Ledger, Limits
+from batuta.runtime.egress.budget import Caps, Ledger, Limits
 from batuta.runtime.egress.gateway import LOOPBACK, Doorkeeper, PrivateListener
 from batuta.runtime.egress.resolve import Resolver, SystemResolver
 from batuta.runtime.egress.station import CredentialHook, Station, WorkerIdentity, World
 from batuta.runtime.egress.upstream import Dialer, UpstreamProxy
 
+SETTLE_S = 5.0
 INSIDE = (LOOPBACK, 3128)
 """Where a worker with a namespace of its own finds the gateway."""
 
@@ -50,6 +51,10 @@ class Door:
     def assign(self, worker: WorkerIdentity) -> None:
         """Say for whom the worker works from now on; its policy stays."""
         self.station.worker = worker
+
+    def settle(self, *, drain: bool = False) -> bool:
+        """Wait until all that the worker tried has its verdict; False where that took too long."""
+        return self.keeper.settle(SETTLE_S, drain=drain)
 
     def close(self) -> None:
         """End the way out and every connection on it; twice is fine."""
@@ -86,6 +91,7 @@ class GatewayRun:
         self._doors: list[Door] = []
         self._audit_path = audit_path
         self._ledgers: dict[tuple[str, str], Ledger] = {}
+        self._caps = Caps()
         authority = RunAuthority(run_id)
         private = [_authority_text(file) for file in ca_files]
         with ExitStack() as undo:
@@ -123,26 +129,30 @@ class GatewayRun:
         *,
         worker: WorkerIdentity,
         policy: Policy,
+        whole: Policy | None = None,
         credentials: CredentialHook | None = None,
     ) -> Door:
         """Serve a listener that was made inside a worker's namespace; the socket is taken over.
 
         Args:
+            whole: The policy that this one was narrowed from: its caps are those of the run.
             credentials: Asked in inspect mode for the headers that a request goes on with.
         """
         host, port = listener.getsockname()[:2]
-        return self._open(listener, (host, port), self._station(worker, policy, credentials))
+        station = self._station(worker, (policy, whole), credentials)
+        return self._open(listener, (host, port), station)
 
     def serve_private(
         self,
         *,
         worker: WorkerIdentity,
         policy: Policy,
+        whole: Policy | None = None,
         credentials: CredentialHook | None = None,
     ) -> Door:
         """Serve connections that only `Door.dial` makes, for a worker without a namespace."""
         private = PrivateListener()
-        station = self._station(worker, policy, credentials)
+        station = self._station(worker, (policy, whole), credentials)
         return self._open(private.socket, (LOOPBACK, private.port), station, private)
 
     def close(self) -> None:
@@ -171,12 +181,18 @@ class GatewayRun:
             door.keeper.cut()
 
     def _station(
-        self, worker: WorkerIdentity, policy: Policy, credentials: CredentialHook | None
+        self,
+        worker: WorkerIdentity,
+        policies: tuple[Policy, Policy | None],
+        credentials: CredentialHook | None,
     ) -> Station:
+        policy, whole = policies
+        shared = None if whole is None else (self._caps, whole)
+
         def ledger_of(identity: WorkerIdentity) -> Ledger:
             key = (policy.digest, identity.budget)
             with self._guard:
-                return self._ledgers.setdefault(key, Ledger(policy))
+                return self._ledgers.setdefault(key, Ledger(policy, shared))
 
         return Station(self._world, policy, worker, ledger_of, credentials)
 
