@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from batuta.runtime.engine import Engine, WorkspaceOptions
-from batuta.runtime.worker import pool
+from batuta.runtime.worker import warden
 from batuta.runtime.worker.pool import WorkerPool
 
 TARGET_BYTES = 256 * 1024
@@ -26,4 +26,4 @@ def set_sizes(workers: WorkerPool | None = None, target_bytes: int = TARGET_BYTE
 
 def prepare_workers(code: str) -> None:
     """Make every worker of this process run `code` before it serves."""
-    pool.WORKER_CODE = pool.WORKER_CODE.replace(_START, f"exec({code!r}); {_START}")
+    warden.WORKER_CODE = warden.WORKER_CODE.replace(_START, f"exec({code!r}); {_START}")

@@ -4,17 +4,16 @@ import socket
 import sys
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
-import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batuta.runtime.engine import Engine, WorkspaceOptions
 from batuta.runtime.planning import PlanRequest
-from batuta.runtime.sandbox.confinement import LAYERS_OF, Confinement, Level, launch
-from batuta.runtime.worker import pool
+from batuta.runtime.sandbox import levels
+from batuta.runtime.sandbox.confinement import LAYERS_OF, Level, launch
+from batuta.runtime.sandbox.levels import Choice
 from tests.attacks import scenes
 
 ROWS = 50_000
@@ -30,35 +29,6 @@ spec:
 """
 
 
-class _Confined(pool.WorkerPool):
-    """Starts every worker behind the walls of a level, with a workspace's two folders."""
-
-    def __init__(self, folder: Path, level: Level) -> None:
-        super().__init__(size=1)
-        self.folder, self.level = folder, level
-
-    def _start(self, *_: Any, **__: Any) -> Any:
-        ours, theirs = socket.socketpair()
-        limits = msgspec.json.encode(self.limits).decode()
-        with theirs:
-            argv = [
-                sys.executable, "-I", "-c", pool.WORKER_CODE, pool._ROOT, str(theirs.fileno()),
-                limits,
-            ]  # fmt: skip
-            worker: Any = launch(
-                argv,
-                theirs.fileno(),
-                Confinement(
-                    level=self.level,
-                    read_paths=(str(self.folder / "source"),),
-                    write_paths=(str(self.folder / "kept"),),
-                    env={"LC_ALL": "C.UTF-8", "TZ": "UTC"},
-                    layers=LAYERS_OF[self.level],
-                ),
-            )
-        return pool._Worker(worker, ours)
-
-
 def transfer(level: str, output: str) -> dict[str, Any]:
     """Plan and apply one dataset; return how it ended and how many rows were written."""
     with scenes.places() as folder:
@@ -68,7 +38,8 @@ def transfer(level: str, output: str) -> dict[str, Any]:
         (folder / "batuta.yaml").write_text(_WORKSPACE)
         (folder / "orders.yaml").write_text(_DATASET.replace("FORMAT", output))
         engine = Engine.open(WorkspaceOptions(folder=folder))
-        engine.pool = _Confined(folder, Level(level))
+        wanted = Choice(level=Level(level), layers=LAYERS_OF[Level(level)])
+        setattr(levels, "choose", lambda _need: wanted)  # noqa: B010 - all of this process
         try:
             planned = engine.plan(PlanRequest(), lambda _: None)
             report = engine.apply(planned, lambda _: None, threading.Event())

@@ -90,6 +90,9 @@ CODES = {
     "DAT102": Exit.INVALID,
     "DLT110": Exit.AUTH,
     "EGR201": Exit.ENFORCEMENT,
+    "EGR202": Exit.ENFORCEMENT,
+    "EGR203": Exit.ERROR,
+    "EGR204": Exit.ERROR,
     "EXT101": Exit.INVALID,
     "EXT103": Exit.INVALID,
     "EXT104": Exit.INVALID,
@@ -167,8 +170,23 @@ def of_plan(plan: Plan, *, detailed: bool = False) -> Exit:
     return code
 
 
+# What a refused connection does not outweigh.
+_BEFORE_REFUSALS = frozenset(
+    (Exit.INVALID, Exit.AUTH, Exit.ENFORCEMENT, Exit.CANCELLED, Exit.LOCKED, Exit.STALE)
+)
+
+
+def with_refusals(code: Exit, refused: int) -> Exit:
+    """Return the code of a command in which so many connections of workers were refused."""
+    return Exit.SOVEREIGNTY if refused and code not in _BEFORE_REFUSALS else code
+
+
 def of_report(report: RunReport) -> Exit:
     """Return the code of a run that has ended."""
+    return with_refusals(_of_status(report), report.refused)
+
+
+def _of_status(report: RunReport) -> Exit:
     match report.status:
         case "done":
             return Exit.OK

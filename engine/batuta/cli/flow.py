@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from batuta.cli import refusals
 from batuta.cli.app import App
-from batuta.cli.exit import Exit, of_diagnostics, of_plan, of_report
+from batuta.cli.exit import Exit, of_diagnostics, of_plan, of_report, with_refusals
 from batuta.cli.interrupt import clean_stop
 from batuta.cli.views import diagnostics, figures, plan_text, questions, report
 from batuta.cli.views.progress import listeners
@@ -165,7 +165,7 @@ def carry_out(app: App, engine: "Engine", envelope: Envelope, run: Run) -> Exit:
         done = engine.apply(envelope, listen, stop, run.lock_timeout_s)
     app.out.write(report.view(app.out.page, done, resume=run.resume, source=app.source))
     code = of_report(done)
-    return of_plan(envelope.plan) if code is Exit.OK else code
+    return with_refusals(of_plan(envelope.plan) if code is Exit.OK else code, engine.refused)
 
 
 @contextmanager

@@ -61,12 +61,35 @@ class Retrying:
     kind: Literal["retrying"] = "retrying"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionRefused:
+    """A worker tried to reach what its policy does not let it, and was refused.
+
+    `dataset` is whom it worked for, `action` the resource of the action (empty while looking).
+    `code` is the gateway's verdict, `rule` and `line` the rule that said so, where one did.
+    """
+
+    dataset: str
+    action: str
+    host: str
+    port: int
+    code: str
+    detail: str
+    rule: str = ""
+    line: str = ""
+    kind: Literal["connection-refused"] = "connection-refused"
+
+
 ActionStatus = Literal["done", "failed", "skipped", "not-started", "cancelled"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionFinished:
-    """One action ended. `because_of` names the resource whose failure made this one skip."""
+    """One action ended. `because_of` names the resource whose failure made this one skip.
+
+    `level` is the weakest at which a worker was confined that made what was committed, None
+    where none did; `enforced` says whether the operating system held it.
+    """
 
     address: str
     action: str
@@ -78,12 +101,16 @@ class ActionFinished:
     rows: int | None = None
     files: int = 0
     enforced: bool = False
+    level: str | None = None
     kind: Literal["action-finished"] = "action-finished"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunReport:
-    """All outcomes of a run, in plan order. `seconds` is wall time."""
+    """All outcomes of a run, in plan order. `seconds` is wall time.
+
+    `refused` counts the connections of workers that were refused.
+    """
 
     run: str
     plan: str
@@ -91,9 +118,17 @@ class RunReport:
     outcomes: tuple[ActionFinished, ...]
     bytes_read: int
     seconds: float
+    refused: int = 0
     kind: Literal["run-finished"] = "run-finished"
 
 
 Event = (
-    Observing | RunStarted | ActionStarted | ActionProgress | Retrying | ActionFinished | RunReport
+    Observing
+    | RunStarted
+    | ActionStarted
+    | ActionProgress
+    | Retrying
+    | ConnectionRefused
+    | ActionFinished
+    | RunReport
 )

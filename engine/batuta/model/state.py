@@ -52,6 +52,7 @@ class RunRecord:
     done: int
     failed: int
     bytes_read: int = 0
+    refused: int = 0
 
 
 StepStatus = Literal["intent", "done", "failed"]

@@ -244,7 +244,8 @@ class ChunkReceipt:
 
     `next` is where the following chunk starts, None when the task is finished.
     `bytes_read` counts bytes taken from the source. `durable_bytes` is how much of a large
-    copy lies safely in staging while it is still under way (then `files` is empty).
+    copy lies safely in staging while it is still under way (then `files` is empty). `level` is
+    how its worker was confined; the driver says so, whatever the worker told.
     """
 
     task: str
@@ -256,3 +257,4 @@ class ChunkReceipt:
     durable_bytes: int = 0
     kept: tuple[str, ...] = ()
     cursor: str | None = None
+    level: str = ""

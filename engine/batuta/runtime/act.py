@@ -1,9 +1,9 @@
 """One action of a plan, done: bytes into staging, the log entry, and what the state then says."""
 
 import os
-import shutil
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -14,7 +14,7 @@ from batuta.core.units import reconcile
 from batuta.model.address import parse_address
 from batuta.model.canonical import Json
 from batuta.model.dataset import DatasetStore
-from batuta.model.diagnostic import CommitConflict
+from batuta.model.diagnostic import BatutaError, CommitConflict
 from batuta.model.event import ActionProgress, Event, Retrying
 from batuta.model.log import Head, LogEntry, Part, SourceRef, UnitRef
 from batuta.model.observed import SourceState, Unit
@@ -26,6 +26,8 @@ from batuta.runtime.clock import now_utc, wall_s
 from batuta.runtime.merging import MergeRun
 from batuta.runtime.observe import Observer, Seen
 from batuta.runtime.retry import retrying
+from batuta.runtime.sandbox.confinement import Level
+from batuta.runtime.staging import WORK, clear, remove_empty, take_over
 from batuta.runtime.state.labels import label_writes
 from batuta.runtime.state.store import (
     StateStore,
@@ -51,7 +53,29 @@ class ActResult:
     bytes_read: int = 0
     rows: int | None = None
     files: int = 0
+    enforced: bool = False
+    level: str | None = None
     detail: Json = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Confined:
+    """How the workers of one version were confined: the weakest of them counts.
+
+    `level` is None where no worker of this run made what was committed.
+    """
+
+    level: str | None
+    enforced: bool
+
+    @staticmethod
+    def of(levels: Collection[str]) -> "_Confined":
+        """Return the weakest; where there is none, or an unknown one, nothing is claimed."""
+        order = [level.value for level in Level]
+        if not levels or not set(levels) <= set(order):
+            return _Confined(None, enforced=False)
+        weakest = Level(max(levels, key=order.index))
+        return _Confined(weakest.value, weakest.enforced)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +102,12 @@ class Act:
     scratch: Path
     listen: Callable[[Event], None]
     started: threading.Event = field(default_factory=threading.Event)
+    _room: set[str] = field(default_factory=set)
+    _made: list[Path] = field(default_factory=list)
+    _guard: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self.observer.errands.gather_work(self.plan)
 
     # -- transfers ----------------------------------------------------------------------------
 
@@ -93,6 +123,7 @@ class Act:
         if staged.kept is not None:
             keep = [part for part in current if part.path in set(staged.kept)]
             gone = [part for part in current if part.path not in set(staged.kept)]
+        staged = self._take_over(run, staged)
         fresh = {part.path for part in staged.parts}
         entry = self._entry(
             action,
@@ -109,7 +140,7 @@ class Act:
             ),
         )  # fmt: skip
         try:
-            head = self._commit(action, dataset, entry, staged)
+            head, confined = self._commit(action, dataset, entry, staged)
         except CommitConflict:
             self._forget({run.id: str(run.staging)})  # no later run does the same work again
             raise
@@ -121,17 +152,37 @@ class Act:
                 *drop_transfer(run.id),
             ],
             head=head, staging=run.staging, bytes_read=staged.bytes_read, rows=entry.rows,
-            files=len(staged.parts), detail={"head": head.digest, "version": head.version},
+            files=len(staged.parts), enforced=confined.enforced,
+            level=confined.level,
+            detail={
+                "head": head.digest, "version": head.version, "enforced": confined.enforced,
+                "level": confined.level,
+            },
         )  # fmt: skip
+
+    def _take_over(self, run: TransferRun, staged: Staged) -> Staged:
+        """Take what was staged out of the workers' reach; nothing else is ever published."""
+        folder = take_over(run.staging, [Path(local).name for local, _ in staged.files])
+        files = tuple((str(folder / Path(local).name), path) for local, path in staged.files)
+        return replace(staged, files=files)
+
+    def _tell(self, resource: str, confined: "_Confined") -> None:
+        """Have the log's signature say how the workers of a version were confined."""
+        if self.observer.seals is not None:
+            enforcement: Json = {"enforced": confined.enforced, "level": confined.level}
+            self.observer.seals.tell(resource, enforcement=enforcement)
 
     def _commit(
         self, action: TransferAction, dataset: DatasetStore, entry: LogEntry, staged: Staged
-    ) -> Head:
+    ) -> "tuple[Head, _Confined]":
         base = action.preconditions.head
+        levels = set(staged.levels)
         if not dataset.files.moves:
             dataset.announce(entry, base, staged.files)
-            self._upload(action, dataset, staged)
-        return dataset.commit(entry, base, staged.files)
+            levels |= self._upload(action, dataset, staged)
+        confined = _Confined.of(levels)
+        self._tell(action.target.resource, confined)
+        return dataset.commit(entry, base, staged.files), confined
 
     def observer_address(self, action: TransferAction) -> str:
         """The canonical address of what was read."""
@@ -174,7 +225,7 @@ class Act:
         run = TransferRun(
             action=action, state=state, units=units, access=access, inner=inner,
             local_source=local, staging=self.scratch, store=self.store,
-            pool=self.observer.pool, told=told, retold=retold,
+            pool=self.observer.pool, errands=self.observer.errands, told=told, retold=retold,
         )  # fmt: skip
         if source.merge:
             run = UniteRun.of(run, self.observer.opened)
@@ -185,11 +236,36 @@ class Act:
         if dataset.files.moves:
             dataset.files.prepare()
             run.published = self._folder(dataset)
-            run.staging = run.published / "_staging" / run.id
-        else:
-            run.staging = self.scratch / run.id
+        run.staging = self.observer.errands.staging(action) / run.id
+        run.staging.parent.mkdir(parents=True, exist_ok=True)
+        self._make_room(action)
         self._clear(address, dataset, run)
         return run
+
+    def _make_room(self, action: TransferAction) -> None:
+        """Make the staging folders of what shares a worker with an action.
+
+        One that cannot be made is the trouble of its own action.
+        """
+        with self._guard:
+            for path, other in self.observer.errands.siblings(action).items():
+                if path in self._room or os.path.isdir(path):
+                    continue
+                self._room.add(path)
+                with suppress(BatutaError, OSError):
+                    dataset = self._store_of(
+                        other.target.destination, other.target.destination_platform
+                    )
+                    if not os.path.lexists(folder := self._folder(dataset)):
+                        self._made += [folder / "_staging", folder]
+                    dataset.files.prepare()
+                    Path(path).mkdir(exist_ok=True)
+
+    def tidy(self) -> None:
+        """Remove the empty folders that were made for work that was not done after all."""
+        remove_empty(*map(Path, self._room), *self._made)
+        for folder in self.scratch.glob("*"):
+            remove_empty(folder / WORK, folder)
 
     def _folder(self, dataset: DatasetStore) -> Path:
         """Where a local dataset lies, whatever folder the command was typed in."""
@@ -206,12 +282,21 @@ class Act:
 
     def _forget(self, transfers: Mapping[str, str]) -> None:
         for folder in transfers.values():
-            shutil.rmtree(folder, ignore_errors=True)
+            clear(Path(folder))
         self.store.write([write for each in transfers for write in drop_transfer(each)])
 
-    def _upload(self, action: TransferAction, dataset: DatasetStore, staged: Staged) -> None:
-        """Send staged files to the object store, under their final names, in data workers."""
+    def _upload(self, action: TransferAction, dataset: DatasetStore, staged: Staged) -> set[str]:
+        """Send staged files to the object store, under their final names, in upload workers.
+
+        Returns:
+            How those were confined. What is too long for one request goes out from here.
+        """
+        levels: set[str] = set()
         sizes = {part.path: part.size_bytes for part in staged.parts}
+        errand = replace(
+            self.observer.errands.upload(action),
+            stood=lambda choice: levels.add(choice.level.value),
+        )
         for start in range(0, len(staged.files), _UPLOADS):
             pairs = staged.files[start : start + _UPLOADS]
 
@@ -219,6 +304,7 @@ class Act:
                 puts = dataset.files.upload_inputs(pairs)
                 if puts is None:
                     dataset.files.publish(pairs)
+                    levels.add(Level.ADVISORY.value)
                     return
                 items = tuple(
                     UploadItem(
@@ -230,9 +316,11 @@ class Act:
                 task = UploadTask(
                     id=f"upload:{pairs[0][1]}", items=items, staging=str(Path(pairs[0][0]).parent)
                 )
-                self.observer.pool.ask(Request(task=TaskRequest(upload=task)), pairs[0][1], _ignore)
+                request = Request(task=TaskRequest(upload=task))
+                self.observer.pool.ask(request, pairs[0][1], _ignore, errand)
 
             retrying(attempt, self.observer.pool.stop, self._retold(action.target.resource))
+        return levels
 
     def _retold(self, address: str) -> Callable[[int, float, str], None]:
         def told(attempt: int, wait_s: float, reason: str) -> None:

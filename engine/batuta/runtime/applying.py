@@ -3,6 +3,7 @@
 import secrets
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -21,8 +22,11 @@ from batuta.runtime.execute import Executor
 from batuta.runtime.observe import Observer, Seen
 from batuta.runtime.state.lease import LeaseKeeper
 from batuta.runtime.state.store import StateStore, put_run
+from batuta.runtime.worker.gate import Gate
 
 _JOBS = 8
+
+WayOut = Callable[[str, Callable[[Event], None]], AbstractContextManager[Gate]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +47,13 @@ class Applier:
 
     `manifests` are the digests of the documents now, and `policies` those of the egress policies
     that apply, by resource; one that is not known is taken as it was. `prices` is a digest.
+    `way_out` opens a run's gateway.
     """
 
     observer: Observer
     store: StateStore
     recover: Callable[[], tuple[str, ...]]
+    way_out: WayOut
     manifests: Mapping[str, str] = field(default_factory=dict)
     policies: Mapping[str, str] = field(default_factory=dict)
     prices: str = ""
@@ -64,31 +70,47 @@ class Applier:
         began = monotonic_s()
         plan = request.envelope.plan
         self.observer.pool.stop = stop
+        run_id = _new_id()
         with LeaseKeeper(self.store, request.command, request.lock_timeout_s):
             self.recover()
-            seen = request.seen
-            if seen is None:
-                seen = self._look_again(plan, listen)
-            self._refuse_stale(plan, seen)
-            refuse_expired(plan, seen, now_utc())
-            run = self._begin(request)
-            if self.observer.seals is not None:
-                self.observer.seals.said["run"] = run.id
-            listen(RunStarted(run=run.id, plan=request.envelope.digest, actions=run.actions))
-            act = Act(
-                plan=plan, plan_digest=request.envelope.digest, run_id=run.id,
-                observer=self.observer, store=self.store, seen=seen, scratch=request.scratch,
-                listen=listen,
-            )  # fmt: skip
-            executor = Executor(
-                plan=plan, run_id=run.id, act=act, listen=listen, stop=stop, jobs=_JOBS
-            )
-            outcomes = executor.run()
+            with self.way_out(run_id, listen) as gate:
+                seen = request.seen
+                if seen is None:
+                    seen = self._look_again(plan, listen)
+                self._refuse_stale(plan, seen)
+                refuse_expired(plan, seen, now_utc())
+                run = self._begin(request, run_id)
+                executor = self._executor(request, run, seen, (listen, stop))
+                try:
+                    outcomes = executor.run()
+                finally:
+                    executor.act.tidy()
+            # Only now, with every way out closed, is it known what all was refused.
             report = _report(run, outcomes, monotonic_s() - began, cancelled=stop.is_set())
+            report = replace(report, refused=len(gate.refusals))
             if executor.halt is None:
                 self._end(run, report)
         listen(report)
         return report
+
+    def _executor(
+        self,
+        request: ApplyRequest,
+        run: RunRecord,
+        seen: Mapping[str, Seen],
+        ends: tuple[Callable[[Event], None], threading.Event],
+    ) -> Executor:
+        listen, stop = ends
+        plan = request.envelope.plan
+        if self.observer.seals is not None:
+            self.observer.seals.said["run"] = run.id
+        listen(RunStarted(run=run.id, plan=request.envelope.digest, actions=run.actions))
+        act = Act(
+            plan=plan, plan_digest=request.envelope.digest, run_id=run.id,
+            observer=self.observer, store=self.store, seen=seen, scratch=request.scratch,
+            listen=listen,
+        )  # fmt: skip
+        return Executor(plan=plan, run_id=run.id, act=act, listen=listen, stop=stop, jobs=_JOBS)
 
     def _look_again(self, plan: Plan, listen: Callable[[Event], None]) -> dict[str, Seen]:
         """Observe what a saved plan touches; apply reads no manifests for it."""
@@ -132,11 +154,10 @@ class Applier:
         ).snapshot()
         return snapshot.head if snapshot else None
 
-    def _begin(self, request: ApplyRequest) -> RunRecord:
+    def _begin(self, request: ApplyRequest, run_id: str) -> RunRecord:
         work = [a for a in request.envelope.plan.actions if not isinstance(a, NoOp | Blocked)]
         run = RunRecord(
-            id=f"{now_utc()[:19].replace(':', '').replace('-', '')}-{secrets.token_hex(3)}",
-            command=request.command, plan=request.envelope.digest, actor=request.actor,
+            id=run_id, command=request.command, plan=request.envelope.digest, actor=request.actor,
             started_at=now_utc(), ended_at=None, status="running", actions=len(work),
             done=0, failed=0,
         )  # fmt: skip
@@ -149,8 +170,13 @@ class Applier:
             run, ended_at=now_utc(), status=report.status,
             done=sum(o.status == "done" for o in touched),
             failed=sum(o.status == "failed" for o in touched), bytes_read=report.bytes_read,
+            refused=report.refused,
         )  # fmt: skip
         self.store.write([put_run(ended)])
+
+
+def _new_id() -> str:
+    return f"{now_utc()[:19].replace(':', '').replace('-', '')}-{secrets.token_hex(3)}"
 
 
 def _moves(action: Action) -> bool:

@@ -5,34 +5,38 @@ and closes them with `close`.
 """
 
 import os
+import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batuta.core.plan_document import digest_of
+from batuta.model.address import Address
 from batuta.model.canonical import Json
 from batuta.model.dataset import Verification
 from batuta.model.decision import Approval
 from batuta.model.diagnostic import BatutaError, Diagnostic, StateLocked
-from batuta.model.event import Event, RunReport
+from batuta.model.event import ConnectionRefused, Event, RunReport
 from batuta.model.log import Head, LogEntry, Part
 from batuta.model.plan import Envelope, Plan
-from batuta.model.resource import Desired, Platform
+from batuta.model.resource import Dataset, Desired, Platform
 from batuta.model.state import Lease, ResourceRecord, RunRecord, StepRecord
 from batuta.runtime.applying import Applier, ApplyRequest
 from batuta.runtime.approvals import Grant
 from batuta.runtime.at_rest import AtRest
 from batuta.runtime.auditing import Auditor
-from batuta.runtime.borders import Borders
+from batuta.runtime.borders import Border, Borders
 from batuta.runtime.cache import Cache
 from batuta.runtime.clock import now_utc
 from batuta.runtime.connections import Connections, format_targets
 from batuta.runtime.datasets import Datasets
 from batuta.runtime.drifting import DriftFinding, find_drift
 from batuta.runtime.egress_view import EgressView
+from batuta.runtime.errands import Errands
 from batuta.runtime.labels import Labels
 from batuta.runtime.load import Loader, Validation
 from batuta.runtime.observe import Observer, Seen
@@ -43,6 +47,7 @@ from batuta.runtime.seals import Seals
 from batuta.runtime.state import lease as leases
 from batuta.runtime.state.store import StateStore, put_resource
 from batuta.runtime.surgery import StateSurgery, move, rebuild, remove
+from batuta.runtime.worker.gate import Gate, Refusal
 from batuta.runtime.worker.pool import WorkerPool
 from batuta.runtime.workspace import WorkspacePlaces, find_workspace
 
@@ -79,6 +84,8 @@ class Engine:
         self.root = places.root
         self.in_workspace = places.declared
         self._planned: tuple[str, Mapping[str, Seen]] | None = None
+        self._looking: Gate | None = None
+        self.refused = 0
 
     @staticmethod
     def open(options: WorkspaceOptions, *, connect: bool = True) -> "Engine":
@@ -97,6 +104,10 @@ class Engine:
 
     def close(self) -> None:
         """End workers and close files; what was opened lazily is closed if it was."""
+        if "pool" in self.__dict__:
+            self.pool.end_ways()
+        if self._looking is not None:
+            self._looking.close()
         for name in ("pool", "cache", "store"):
             if name in self.__dict__:
                 getattr(self, name).close()
@@ -152,8 +163,12 @@ class Engine:
             environment=self._environment, root=self.root,
         )  # fmt: skip
         datasets = {dataset.name: dataset for dataset in self.desired.datasets}
+        if self._looking is None:
+            self._looking = self._gate("look", lambda _event: None)
+        self.pool.warden.gate = self._looking
         return Observer(
-            connections, self.pool, self.cache, datasets, self.seals, self._at_rest
+            connections, self.pool, self.cache, self._errands(datasets), datasets,
+            self.seals, self._at_rest,
         )  # fmt: skip
 
     @cached_property
@@ -167,6 +182,43 @@ class Engine:
         """Answers about egress."""
         names = frozenset(dataset.name for dataset in self.desired.datasets)
         return EgressView(self.borders, names, self._places.egress_log)
+
+    def _gate(self, run: str, listen: Listen) -> Gate:
+        site = self.desired.workspace.site
+
+        def told(refusal: Refusal) -> None:
+            self.refused += 1
+            listen(event_of(refusal))
+
+        return Gate(
+            run=run, audit=self._places.egress_log, told=told, proxy=site.proxy,
+            ca_files=() if site.ca_file is None else (self.root / site.ca_file,),
+        )  # fmt: skip
+
+    @contextmanager
+    def _way_out(self, run: str, listen: Listen) -> Iterator[Gate]:
+        """Let workers of one run out through its gateway; afterwards nothing of it is open."""
+        warden, before = self.pool.warden, self.pool.warden.gate
+        self.pool.end_ways()
+        gate = warden.gate = self._gate(run, listen)
+        try:
+            yield gate
+        finally:
+            self.pool.end_ways()
+            gate.close()
+            warden.gate = before
+
+    def _errands(self, datasets: Mapping[str, Dataset]) -> Errands:
+        def place_of(name: str) -> Address | None:
+            return datasets[name].destination if name in datasets else None
+
+        def bounds(name: str) -> Border:
+            return self.borders.of(name)
+
+        return Errands(
+            bounds=bounds, root=self.root,
+            scratch=self._places.scratch, place_of=place_of,
+        )  # fmt: skip
 
     @property
     def _at_rest(self) -> AtRest:
@@ -188,7 +240,9 @@ class Engine:
         """Look at what `request` is about and return the plan. Nothing is changed anywhere."""
         targets = {**format_targets(), **self._options.targets}
         planner = Planner(self.desired, self.observer, self.store, targets)
-        planned: Planned = planner.plan(request, listen)
+        self.observer.errands.bounds = self._borders_of(request).of
+        with self._way_out(f"plan-{secrets.token_hex(6)}", listen):
+            planned: Planned = planner.plan(request, listen)
         envelope = Envelope(
             created_at=now_utc(), digest=digest_of(planned.plan), plan=planned.plan,
             state_serial=self.store.serial, free_bytes=planned.free_bytes,
@@ -196,6 +250,16 @@ class Engine:
         )  # fmt: skip
         self._planned = (envelope.digest, planned.seen)
         return envelope
+
+    def _borders_of(self, request: PlanRequest) -> Borders:
+        """The borders for a request; a one-line command has a dataset of its own."""
+        if request.single is None:
+            return self.borders
+        name = request.single.name
+        others = tuple(d for d in self.desired.datasets if d.name != name)
+        desired = replace(self.desired, datasets=(*others, request.single))
+        records = tuple(self.store.resources())
+        return Borders.of_desired(desired, self.observer.connections, records)
 
     def save(self, envelope: Envelope, path: Path | None = None) -> Path:
         """Write a plan to `path`, or under its digest beside the state; return where it is."""
@@ -225,7 +289,7 @@ class Engine:
             observer = self._observer_of(envelope)
         saved = seen is None
         applier = Applier(
-            observer, self.store, self._recover_now, self._manifests(saved),
+            observer, self.store, self._recover_now, self._way_out, self._manifests(saved),
             self._policies(envelope.plan) if saved else {},
         )  # fmt: skip
         request = ApplyRequest(
@@ -266,7 +330,8 @@ class Engine:
             for end in envelope.plan.upstreams
         }  # fmt: skip
         return Observer(
-            connections, self.pool, self.cache, upstreams, self.seals, self._at_rest
+            connections, self.pool, self.cache, self._errands(upstreams), upstreams,
+            self.seals, self._at_rest,
         )  # fmt: skip
 
     def recover(self) -> tuple[str, ...]:
@@ -289,7 +354,10 @@ class Engine:
 
     def drift(self, listen: Listen) -> tuple[DriftFinding, ...]:
         """Compare what was committed with what is there now; nothing is planned."""
-        return find_drift(self.desired.datasets, self.observer, self.store, self.borders, listen)
+        with self._way_out(f"drift-{secrets.token_hex(6)}", listen):
+            return find_drift(
+                self.desired.datasets, self.observer, self.store, self.borders, listen
+            )
 
     # -- state ------------------------------------------------------------------------------
 
@@ -399,3 +467,12 @@ class Engine:
             place, parts = self.datasets.adoption(where, lambda _path: None, write=True)
             self.store.write([put_resource(self.datasets.record_adoption(place))])
         return parts
+
+
+def event_of(refusal: Refusal) -> ConnectionRefused:
+    """Return what is told of a refused connection while a run goes on."""
+    row = refusal.row
+    return ConnectionRefused(
+        dataset=row.dataset, action=row.action, host=row.host, port=row.port, code=row.code,
+        detail=refusal.diagnostic.detail, rule=row.rule, line=row.line,
+    )  # fmt: skip

@@ -5,7 +5,6 @@ outcome, the resource's record and the end of its transfer share one commit. The
 the commit of the data, and it is the fence: it is made only on the head the plan was made for.
 """
 
-import shutil
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -36,6 +35,7 @@ from batuta.model.plan import (
 )
 from batuta.model.state import StepRecord
 from batuta.runtime.act import Act, ActResult
+from batuta.runtime.staging import clear
 from batuta.runtime.state.store import put_step
 from batuta.runtime.worker.pool import Cancelled
 
@@ -129,7 +129,7 @@ class Executor:
             self.act.store.write([self._step(action, "intent", _where(action))])
             result = self._do(action)
             if result.staging is not None:  # before the write: after it nobody knows of it
-                shutil.rmtree(result.staging, ignore_errors=True)
+                clear(result.staging)
             self.act.store.write([*result.writes, self._step(action, "done", result.detail)])
         except Cancelled:
             return _outcome(action, "cancelled")
@@ -199,6 +199,7 @@ def _outcome(
         head=result.head if result else None,
         bytes_read=result.bytes_read if result else 0,
         rows=result.rows if result else None, files=result.files if result else 0,
+        enforced=result.enforced if result else False, level=result.level if result else None,
     )  # fmt: skip
 
 

@@ -15,10 +15,16 @@ from batuta.model.resource import OnSourceDelete, SourceSpec
 from batuta.model.transfer import ChunkReceipt, CopyItem, MergeTask, Partition
 from batuta.runtime.retry import retrying
 from batuta.runtime.state.store import put_chunk
-from batuta.runtime.transfer import Staged, TransferRun, source_schema
+from batuta.runtime.transfer import (
+    Staged,
+    TransferRun,
+    levels_of,
+    source_schema,
+    without_keys,
+)
 from batuta.runtime.worker.wire import Reply, Request, TaskRequest
 
-Changes = Callable[[SourceSpec, SourceState, str], "tuple[Partition, ...] | None"]
+Changes = Callable[[str, SourceSpec, SourceState, str], "tuple[Partition, ...] | None"]
 
 
 @dataclass(kw_only=True)
@@ -66,8 +72,9 @@ class MergeRun(TransferRun):
 
             def attempt() -> None:
                 receipts.clear()
-                request = TaskRequest(merge=task, access=self.access, inner=self.inner)
-                self.pool.ask(Request(task=request), self.action.target.resource, told)
+                access, inner = (without_keys(end) for end in (self.access, self.inner))
+                request = Request(task=TaskRequest(merge=task, access=access, inner=inner))
+                self._serve(request, self.action.target.resource, told)
 
             retrying(attempt, self.pool.stop, self.retold)
         parts = [part for receipt in receipts for part in receipt.files]
@@ -78,6 +85,7 @@ class MergeRun(TransferRun):
             kept=receipts[-1].kept,
             cursor=receipts[-1].cursor,
             bytes_read=self.done_bytes,
+            levels=levels_of(receipts),
         )
 
     def _changed(self) -> Sequence[Partition]:
@@ -86,7 +94,7 @@ class MergeRun(TransferRun):
         if transfer.scope == "merge":
             return self._partitions()
         assert transfer.since is not None
-        told = self.changes(transfer.source, self.state, transfer.since)
+        told = self.changes(self._dataset, transfer.source, self.state, transfer.since)
         if told is None:
             raise _failed("WRK214", "The change feed is gone",
                          f"{self.action.target.resource} was to be followed by what its source"

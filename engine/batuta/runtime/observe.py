@@ -26,12 +26,14 @@ from batuta.model.transfer import Partition
 from batuta.runtime.at_rest import AtRest
 from batuta.runtime.cache import Cache
 from batuta.runtime.connections import Connections
+from batuta.runtime.errands import Errands
 from batuta.runtime.registry import connectors, formats
 from batuta.runtime.retried import RetriedFiles
 from batuta.runtime.retry import retrying
 from batuta.runtime.seals import Seals
 from batuta.runtime.uniting import Opened
 from batuta.runtime.worker.pool import WorkerPool
+from batuta.runtime.worker.posting import Errand
 from batuta.runtime.worker.wire import ObserveRequest, PartitionsRequest, Reply, Request
 
 Listen = Callable[[Event], None]
@@ -61,12 +63,14 @@ class Observer:
     connections: Connections
     pool: WorkerPool
     cache: Cache
+    errands: Errands
     datasets: Mapping[str, Dataset] = field(default_factory=dict)
     seals: Seals | None = None
     at_rest: AtRest | None = None
 
     def look(self, wanted: Sequence[Dataset], listen: Listen) -> dict[str, Seen]:
         """Return what was found, by dataset name; failures are values, not exceptions."""
+        self.errands.gather(wanted)
         done = 0
         guard = threading.Lock()
         found: dict[str, Seen] = {}
@@ -138,13 +142,16 @@ class Observer:
         since = snapshot.entry.facts.source_version
         if since == source.version:
             return None
-        told = self.changes(dataset.source, source, since)
+        told = self.changes(dataset.name, dataset.source, source, since)
         return None if told is None else sum(partition.size_bytes for partition in told)
 
     def changes(
-        self, spec: SourceSpec, state: SourceState, since: str
+        self, name: str, spec: SourceSpec, state: SourceState, since: str
     ) -> tuple[Partition, ...] | None:
-        """Return the rows that changed after version `since`, None where the source cannot tell."""
+        """Return the rows of a dataset's source that changed after version `since`.
+
+        None where the source cannot tell.
+        """
         if spec.address is None:
             return None
         access, inner = self.connections.access(spec.address, spec.platform)
@@ -158,7 +165,8 @@ class Observer:
             if reply.payload is not None:
                 answer.append(reply.payload)
 
-        self._ask(Request(partitions=request), f"the changes of {spec.address}", told)
+        errand = self.errands.control(name, spec, (access, inner))
+        self._ask(Request(partitions=request), f"the changes of {spec.address}", told, errand)
         return msgspec.msgpack.decode(answer[-1], type=tuple[Partition, ...] | None)
 
     def _relative(self, diagnostics: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:
@@ -171,11 +179,11 @@ class Observer:
         spec = source_spec(dataset)
         if spec.merge:
             states = [
-                self._part(self.opened(part), _part_key(dataset, i), kept)
+                self._part(dataset.name, self.opened(part), _part_key(dataset, i), kept)
                 for i, part in enumerate(spec.merge)
             ]
             return united(spec, states)
-        return self._part(self._opened(spec), _key(dataset), kept)
+        return self._part(dataset.name, self._opened(spec), _key(dataset), kept)
 
     def opened(self, part: SourcePart) -> Opened:
         """Open one source of a merge; a folder with a log of batuta is read through its log."""
@@ -205,9 +213,9 @@ class Observer:
     def _is_folder(self, address: Address) -> bool:
         return (self.connections.root / Path(address.path).expanduser()).is_dir()
 
-    def _part(self, opened: Opened, key: str, fresh: dict[str, bytes]) -> SourceState:
-        """Observe one place, with the label that what lies there has."""
-        state = self._looked_at(opened, key, fresh)
+    def _part(self, name: str, opened: Opened, key: str, fresh: dict[str, bytes]) -> SourceState:
+        """Observe one place for a dataset, with the label that what lies there has."""
+        state = self._looked_at(name, opened, key, fresh)
         if self.at_rest is None:
             return state
         log = self._log_over(opened.spec, state) if opened.local is None else None
@@ -223,7 +231,9 @@ class Observer:
         above = self.at_rest.local_log(spec.address)
         return self.store_at(above, spec.platform) if above is not None else None
 
-    def _looked_at(self, opened: Opened, key: str, fresh: dict[str, bytes]) -> SourceState:
+    def _looked_at(
+        self, name: str, opened: Opened, key: str, fresh: dict[str, bytes]
+    ) -> SourceState:
         """Observe one place, through its log or in a control worker."""
         spec = opened.spec
         if opened.local is not None:
@@ -239,15 +249,18 @@ class Observer:
             if reply.state is not None:
                 answer.append(reply.state)
 
-        self._ask(Request(observe=request), f"source {spec.address}", told)
+        errand = self.errands.control(name, spec, (opened.access, opened.inner))
+        self._ask(Request(observe=request), f"source {spec.address}", told, errand)
         blob = msgspec.msgpack.encode(answer[-1])
         if blob != kept:
             fresh[key] = blob
         return answer[-1]
 
-    def _ask(self, request: Request, name: str, told: Callable[[Reply], None]) -> None:
+    def _ask(
+        self, request: Request, name: str, told: Callable[[Reply], None], errand: Errand
+    ) -> None:
         def ask() -> None:
-            self.pool.ask(request, name, told)
+            self.pool.ask(request, name, told, errand)
 
         retrying(ask, self.pool.stop, lambda _attempt, _wait_s, _reason: None)
 

@@ -5,7 +5,6 @@ the commit, the outcome is written now; if not, the checkpointed chunks stay for
 Either way the dataset's own recovery finishes moves and sweeps what nothing names.
 """
 
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from batuta.model.diagnostic import BatutaError
 from batuta.model.log import Snapshot
 from batuta.model.state import ResourceRecord, RunRecord, StepRecord
 from batuta.runtime.clock import now_utc
+from batuta.runtime.staging import clear
 from batuta.runtime.state.labels import label_writes
 from batuta.runtime.state.store import (
     StateStore,
@@ -77,7 +77,7 @@ def _settle(
         writes.extend(drop_transfer(transfer))
     writes.append(put_step(replace(step, status="done")))
     for folder in staging.values():  # before the write: after it nobody would know of them
-        shutil.rmtree(folder, ignore_errors=True)
+        clear(Path(folder))
     store.write(writes)
     told.append(f"{step.action} had been committed; its outcome is recorded now.")
     return True

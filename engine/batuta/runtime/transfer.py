@@ -7,7 +7,7 @@ which says nothing of the run.
 
 import hashlib
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,7 +29,10 @@ from batuta.model.transfer import (
     Partition,
     part_id,
 )
+from batuta.runtime.errands import Errands
 from batuta.runtime.retry import retrying
+from batuta.runtime.sandbox.levels import Choice
+from batuta.runtime.staging import taken
 from batuta.runtime.state.store import StateStore, put_chunk, put_transfer
 from batuta.runtime.worker.pool import WorkerPool
 from batuta.runtime.worker.wire import Access, PartitionsRequest, Reply, Request, TaskRequest
@@ -42,13 +45,17 @@ _COPY_BYTES = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Staged:
-    """What a transfer made: parts in row order with their staging files, and what stays."""
+    """What a transfer made: parts in row order with their staging files, and what stays.
+
+    `levels` are those at which the workers were confined that made it.
+    """
 
     parts: tuple[Part, ...]
     files: tuple[tuple[str, str], ...]
     kept: tuple[str, ...] | None = None
     cursor: str | None = None
     bytes_read: int = 0
+    levels: frozenset[str] = frozenset()
 
 
 @dataclass(kw_only=True)
@@ -68,6 +75,7 @@ class TransferRun:
     staging: Path
     store: StateStore
     pool: WorkerPool
+    errands: Errands
     told: Progress
     retold: Retold
     done_bytes: int = 0
@@ -128,12 +136,30 @@ class TransferRun:
                 answer.append(reply.payload)
 
         name = f"the list of {self.action.target.resource}"
+        errand = self.errands.control(self._dataset, transfer.source, (self.access, self.inner))
         retrying(
-            lambda: self.pool.ask(Request(partitions=request), name, told),
+            lambda: self.pool.ask(Request(partitions=request), name, told, errand),
             self.pool.stop,
             self.retold,
         )
         return answer[-1]
+
+    @property
+    def _dataset(self) -> str:
+        return self.action.target.resource.partition("/")[2]
+
+    def _serve(self, request: Request, name: str, told: Callable[[Reply], None]) -> None:
+        """Have a data worker serve a request; its receipts are marked with how it is confined."""
+        standing: list[Choice] = []
+
+        def heard(reply: Reply) -> None:
+            if reply.receipt is not None:
+                marked = replace(reply.receipt, level=standing[-1].level.value)
+                reply = replace(reply, receipt=marked)
+            told(reply)
+
+        errand = replace(self.errands.data(self.action), stood=standing.append)
+        self.pool.ask(request, name, heard, errand)
 
     def _inputs(self, units: Sequence[Unit]) -> Sequence[Input]:
         if self.local_source is not None:
@@ -211,10 +237,12 @@ class TransferRun:
 
     def _is_whole(self, part: Part) -> bool:
         """True where a chunk's file is in staging, or was published by a run that died then."""
-        try:
-            return (self.staging / part.path).stat().st_size == part.size_bytes
-        except OSError:
-            return self.published is not None and self._is_published(self.published, part)
+        for folder in (self.staging, taken(self.staging)):
+            try:
+                return (folder / part.path).lstat().st_size == part.size_bytes
+            except OSError:
+                continue
+        return self.published is not None and self._is_published(self.published, part)
 
     def _is_published(self, root: Path, part: Part) -> bool:
         # Hashed, because another version of the dataset may have this path and size.
@@ -266,7 +294,7 @@ class TransferRun:
                 request = Request(task=self._request(self._signed_anew(task), receipts))
             else:
                 request = Request(task=self._request(task, receipts))
-            self.pool.ask(request, self._name(task), told)
+            self._serve(request, self._name(task), told)
 
         retrying(attempt, self.pool.stop, self.retold)
 
@@ -285,7 +313,8 @@ class TransferRun:
         if receipts:
             last = receipts[-1]
             resumed = replace(task, after=last.next, chunk=last.chunk + 1)
-        return TaskRequest(convert=resumed, access=self.access, inner=self.inner)
+        access, inner = (without_keys(end) for end in (self.access, self.inner))
+        return TaskRequest(convert=resumed, access=access, inner=inner)
 
     def _signed_anew(self, task: ConvertTask) -> ConvertTask:
         """The task with fresh addresses: those of the last try may have expired."""
@@ -332,6 +361,7 @@ class TransferRun:
         return Staged(
             parts=tuple(parts), files=tuple(files), bytes_read=read or self.done_bytes,
             cursor=self._highest(told),
+            levels=levels_of(r for chunks in receipts.values() for r in chunks),
         )  # fmt: skip
 
     def _highest(self, told: Collection[str]) -> str | None:
@@ -352,6 +382,11 @@ class TransferRun:
         return replace(part, path=f"part-{part.path}{suffix}")
 
 
+def levels_of(receipts: Iterable[ChunkReceipt]) -> frozenset[str]:
+    """Return the levels at which the workers behind these receipts were confined."""
+    return frozenset(receipt.level for receipt in receipts)
+
+
 def highest(texts: Collection[str], type_: str) -> str:
     """Return the highest of values that are spelled as text, compared as values of `type_`."""
     import pyarrow as pa
@@ -361,6 +396,11 @@ def highest(texts: Collection[str], type_: str) -> str:
 
     values = pa.array(texts, pa.string()).cast(type_of(type_))
     return str(pc.max(values).cast(pa.string()).as_py())
+
+
+def without_keys(access: Access | None) -> Access | None:
+    """Return what a data worker gets of an access: its addresses are signed, so it needs no key."""
+    return None if access is None else replace(access, secrets={})
 
 
 def source_schema(transfer: Transfer) -> TableSchema:

@@ -29,7 +29,7 @@ from batuta.model.transfer import (
 )
 from batuta.runtime.retry import retrying
 from batuta.runtime.state.store import put_chunk
-from batuta.runtime.transfer import Staged, TransferRun
+from batuta.runtime.transfer import Staged, TransferRun, levels_of, without_keys
 from batuta.runtime.worker.wire import Access, PartitionsRequest, Reply, Request, TaskRequest
 
 # The name of no column: what has it as its source is written as nulls.
@@ -131,7 +131,8 @@ class UniteRun(TransferRun):
         if not number.isdigit():
             return request
         opened = self.sources[int(number)]
-        return replace(request, access=opened.access, inner=opened.inner)
+        access, inner = (without_keys(end) for end in (opened.access, opened.inner))
+        return replace(request, access=access, inner=inner)
 
     def _inputs(self, units: Sequence[Unit]) -> Sequence[Input]:
         """Inputs for units of one source, by the names that the merge has for them."""
@@ -159,6 +160,7 @@ class UniteRun(TransferRun):
             parts=tuple(parts),
             files=tuple((str(self.staging / part.path), part.path) for part in parts),
             bytes_read=self.done_bytes,
+            levels=levels_of(receipts),
         )
 
     def _united(self) -> list[ChunkReceipt]:
@@ -174,9 +176,11 @@ class UniteRun(TransferRun):
 
         def attempt() -> None:
             receipts.clear()
-            accesses = tuple((opened.access, opened.inner) for opened in self.sources)
-            request = TaskRequest(unite=self._task(), accesses=accesses)
-            self.pool.ask(Request(task=request), self.action.target.resource, told)
+            accesses = tuple(
+                (without_keys(opened.access), without_keys(opened.inner)) for opened in self.sources
+            )
+            request = Request(task=TaskRequest(unite=self._task(), accesses=accesses))
+            self._serve(request, self.action.target.resource, told)
 
         retrying(attempt, self.pool.stop, self.retold)
         return receipts
@@ -223,8 +227,10 @@ class UniteRun(TransferRun):
             if reply.payload is not None:
                 answer.append(reply.payload)
 
+        errand = self.errands.control(self._dataset, opened.spec, (opened.access, opened.inner))
+
         def ask() -> None:
-            self.pool.ask(Request(partitions=request), self.action.target.resource, told)
+            self.pool.ask(Request(partitions=request), self.action.target.resource, told, errand)
 
         retrying(ask, self.pool.stop, self.retold)
         return answer[-1]

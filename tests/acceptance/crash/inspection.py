@@ -59,13 +59,13 @@ def count_chunks() -> list[str]:
     found: list[str] = []
     real = pool.WorkerPool.ask
 
-    def ask(self: Any, request: Any, name: str, told: Callable[[Any], None]) -> None:
+    def ask(self: Any, request: Any, name: str, told: Callable[[Any], None], errand: Any) -> None:
         def heard(reply: Any) -> None:
             if reply.receipt is not None and reply.receipt.files:
                 found.append(reply.receipt.task)
             told(reply)
 
-        real(self, request, name, heard)
+        real(self, request, name, heard, errand)
 
     pool.WorkerPool.ask = ask  # type: ignore[method-assign]  # the real one runs inside
     return found

@@ -27,6 +27,8 @@ from batuta.cli.views.screen import screen_of
 from batuta.connectors.alimentar import store  # noqa: F401 - likewise
 from batuta.connectors.aws import files as aws_files  # noqa: F401
 from batuta.connectors.local import files as local_files  # noqa: F401
+from batuta.runtime.sandbox.confinement import Level
+from batuta.runtime.sandbox.probe import finding
 from batuta.runtime.worker.pool import WorkerPool
 from tests.acceptance.crash import points
 from tests.acceptance.crash.inspection import look, switch
@@ -133,5 +135,6 @@ def serve(case: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    finding(Level.ISOLATED)  # tried once for all children
     for line in sys.stdin:
         print(json.dumps(serve(json.loads(line))), flush=True)

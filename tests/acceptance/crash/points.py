@@ -12,10 +12,12 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 DRIVER, WORKER = "driver", "worker"
+_TOGETHER = "with its driver"
+_LOOK_S = 0.002
 BEFORE, AFTER = "before", "after"
 
 
@@ -123,7 +125,9 @@ class Counters:
             return
         self._write(f"killed {point}")
         if self._kill.together:
-            os.kill(os.getppid(), signal.SIGKILL)
+            # A confined worker cannot end its driver, who looks for this line and takes it along.
+            self._write(_TOGETHER)
+            os.kill(os.getpid(), signal.SIGSTOP)
         os.kill(os.getpid(), signal.SIGKILL)
         threading.Event().wait()  # another thread may be the one that the signal meets
 
@@ -135,8 +139,9 @@ def arm_driver(spec: Spec) -> None:
     """Count, and perhaps die, in this process: the driver's files, journal, lease and requests."""
     from aiobotocore.client import AioBaseClient
 
+    from batuta.runtime.sandbox import confinement
     from batuta.runtime.state import lease, store
-    from batuta.runtime.worker import pool
+    from batuta.runtime.worker import pool, warden
 
     counters = Counters(DRIVER, spec)
     _arm_files(counters)
@@ -145,7 +150,34 @@ def arm_driver(spec: Spec) -> None:
     counters.wrap(lease.LeaseKeeper, "__exit__", "unlease")
     counters.wrap_async(AioBaseClient, "_make_api_call", "request", _writes)
     _arm_receipts(counters, pool.WorkerPool)
-    pool.WORKER_CODE = worker_code(spec)
+    warden.WORKER_CODE = worker_code(spec)
+    real = confinement.launch
+
+    def launch(argv: Any, channel: int, walls: Any) -> Any:
+        """Let the worker see this module, and write its trace."""
+        return real(
+            argv, channel,
+            replace(
+                walls, read_paths=(*walls.read_paths, os.path.join(_ROOT, "tests")),
+                write_paths=(*walls.write_paths, spec.trace),
+            ),
+        )  # fmt: skip
+
+    setattr(warden, "launch", launch)  # noqa: B010 - a name that the module only uses
+    if spec.kill is not None and spec.kill.together:
+        threading.Thread(target=_die_along, args=(spec.trace,), daemon=True).start()
+
+
+def _die_along(trace: str) -> None:
+    """End this process as soon as a worker says that it would have."""
+    while True:
+        with open(trace, encoding="utf-8") as file:
+            if _TOGETHER in file.read():
+                os.kill(os.getpid(), signal.SIGKILL)
+        threading.Event().wait(_LOOK_S)
+
+
+_ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
 
 
 def _writes(_client: Any, operation: str, *_more: Any, **_named: Any) -> bool:
@@ -154,10 +186,9 @@ def _writes(_client: Any, operation: str, *_more: Any, **_named: Any) -> bool:
 
 def worker_code(spec: Spec) -> str:
     """Return the code of a worker that counts, and perhaps dies, as the spec says."""
-    root = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
     return (
         "import sys; sys.path.insert(0, sys.argv.pop(1)); sys.dont_write_bytecode = True; "
-        f"sys.path.insert(1, {root!r}); from tests.acceptance.crash import points; "
+        f"sys.path.insert(1, {_ROOT!r}); from tests.acceptance.crash import points; "
         f"points.arm_worker({spec.text()!r}); "
         "from batuta.runtime.worker.main import main; main()"
     )
@@ -195,13 +226,13 @@ def _arm_receipts(counters: Counters, pool: Any) -> None:
     """Count chunks where their receipt has come and is about to be checkpointed."""
     real = pool.ask
 
-    def ask(self: Any, request: Any, name: str, told: Callable[[Any], None]) -> None:
+    def ask(self: Any, request: Any, name: str, told: Callable[[Any], None], errand: Any) -> None:
         def heard(reply: Any) -> None:
             if reply.receipt is None:
                 told(reply)
             else:
                 counters.pass_through("chunk", lambda: told(reply))
 
-        real(self, request, name, heard)
+        real(self, request, name, heard, errand)
 
     pool.ask = ask

@@ -3,7 +3,7 @@
 import click
 
 from batuta.cli.app import App, pass_app
-from batuta.cli.exit import Exit, of_diagnostics
+from batuta.cli.exit import Exit, of_diagnostics, with_refusals
 from batuta.cli.options import workspace_options
 from batuta.cli.views import tables
 from batuta.cli.views.progress import listeners
@@ -27,4 +27,5 @@ def command(app: App, detailed_exitcode: bool) -> int:
     closed = of_diagnostics(d for f in found if f.kind == "policy" for d in f.diagnostics)
     if closed is not Exit.OK:
         return closed
-    return Exit.DRIFT if found and detailed_exitcode else Exit.OK
+    code = Exit.DRIFT if found and detailed_exitcode else Exit.OK
+    return with_refusals(code, engine.refused)

@@ -8,7 +8,7 @@ import click
 
 from batuta.cli import flow
 from batuta.cli.app import App, pass_app
-from batuta.cli.exit import of_plan
+from batuta.cli.exit import of_plan, with_refusals
 from batuta.cli.options import (
     drift_option,
     loss_option,
@@ -140,7 +140,7 @@ def command(
         source=app.source,
     )
     _print(app, envelope, view, as_format, max_bytes)
-    return of_plan(envelope.plan, detailed=detailed_exitcode)
+    return with_refusals(of_plan(envelope.plan, detailed=detailed_exitcode), engine.refused)
 
 
 def next_command(app: App, saved: str | None) -> str:

@@ -11,7 +11,7 @@ import click
 
 from batuta.cli import flow
 from batuta.cli.app import App, pass_app
-from batuta.cli.exit import Exit, of_plan
+from batuta.cli.exit import Exit, of_plan, with_refusals
 from batuta.cli.label.approve import TIERS
 from batuta.cli.options import egress_option, loss_option, workspace_options
 from batuta.cli.views import labels
@@ -85,7 +85,7 @@ def command(
     envelope, request = settled
     if dry_run:
         flow.show(app, envelope, words)
-        return of_plan(envelope.plan)
+        return with_refusals(of_plan(envelope.plan), engine.refused)
     consent = flow.Consent(
         command=words, yes=yes, allow_data_loss=allow_data_loss, asks_always=False
     )

@@ -11,7 +11,7 @@ import click
 
 from batuta.cli import flow
 from batuta.cli.app import App, pass_app
-from batuta.cli.exit import of_plan
+from batuta.cli.exit import of_plan, with_refusals
 from batuta.cli.options import drift_option, egress_option, loss_option, workspace_options
 from batuta.cli.views import questions
 
@@ -81,10 +81,10 @@ def command(
         envelope = flow.make(app, engine, request)
         flow.show(app, envelope, words)
         if not app.can_ask or not envelope.plan.has_changes:
-            return of_plan(envelope.plan)
+            return with_refusals(of_plan(envelope.plan), engine.refused)
         question = questions.cost(app.err.page, envelope.plan)
         if not app.agrees(question, "   Proceed with sync?"):
-            return of_plan(envelope.plan)
+            return with_refusals(of_plan(envelope.plan), engine.refused)
     consent = flow.Consent(
         command=words, yes=yes or dry_run, allow_data_loss=allow_data_loss, asks_always=False
     )

@@ -10,6 +10,7 @@ from batuta.model.event import (
     ActionFinished,
     ActionProgress,
     ActionStarted,
+    ConnectionRefused,
     Event,
     Observing,
     Retrying,
@@ -92,7 +93,7 @@ class Bars:
                 if (done := self._tasks.pop(event.address, None)) is not None:
                     progress.remove_task(done)
                 progress.console.print(_line(self._page, event), markup=False, highlight=False)
-            case Retrying():
+            case Retrying() | ConnectionRefused():
                 text = spoken(self._page, event) or ""
                 progress.console.print(safe(text), markup=False, highlight=False)
             case RunStarted() | RunReport():

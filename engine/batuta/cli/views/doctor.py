@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from batuta.runtime.sandbox.report import LevelReport, Report, TierReport
 
 
-# Goes with the change that starts workers behind the walls (docs/adr/0032).
-_NOT_YET = "This version does not start its workers behind these walls yet."
+# Goes with the change that starts workers with an end on the network behind the walls.
+_NOT_YET = "This version confines workers between local folders; others not yet."
 
 
 def report(page: Page, found: "Report") -> list[Line]:

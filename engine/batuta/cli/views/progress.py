@@ -20,6 +20,7 @@ from batuta.model.event import (
     ActionFinished,
     ActionProgress,
     ActionStarted,
+    ConnectionRefused,
     Event,
     Observing,
     Retrying,
@@ -168,7 +169,7 @@ class _Status:
             case ActionFinished():
                 self._running.pop(event.address, None)
                 self._finished += 1
-            case Retrying() | RunReport():
+            case Retrying() | ConnectionRefused() | RunReport():
                 pass
             case _:
                 assert_never(event)
@@ -198,6 +199,8 @@ def spoken(page: Page, event: Event) -> str | None:
         case Retrying():
             wait = figures.seconds(event.wait_s)
             return f"{event.address}: try {event.attempt} failed, again in {wait}: {event.reason}"
+        case ConnectionRefused():
+            return f"{event.dataset}: {refused(event)}"
         case ActionFinished(status="done", action="no-op"):
             return None
         case ActionFinished(status="done"):
@@ -212,6 +215,13 @@ def spoken(page: Page, event: Event) -> str | None:
             return None
         case _:
             assert_never(event)
+
+
+def refused(event: ConnectionRefused) -> str:
+    """Return what was refused to a worker, and by which rule."""
+    place = f"{event.host}:{event.port}" if event.host else "what it asked for"
+    by = f" by {event.rule} ({event.line})" if event.rule else ""
+    return f"a worker's connection to {place} was refused{by} ({event.code})"
 
 
 def listeners(screen: Screen, events: BinaryIO | None) -> Listener:

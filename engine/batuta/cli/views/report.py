@@ -62,10 +62,20 @@ def verdict(page: Page, report: RunReport) -> str:
     ]
     # An action that moved nothing ran in no worker, so it says nothing on enforcement.
     moved = [o for o in report.outcomes if o.status == "done" and o.bytes_read]
+    if moved:
+        parts.append(f"workers: {_kept(moved)}")
+    if report.refused:
+        parts.append(f"{figures.counted(report.refused, 'connection')} refused")
+    return f" {page.glyphs.dot} ".join(parts)
+
+
+def _kept(moved: list[ActionFinished]) -> str:
+    """Return how the workers were confined: in one word where that is the same for all."""
+    levels = {o.level for o in moved}
     open_ways = sum(1 for o in moved if not o.enforced)
     if open_ways:
-        parts.append(f"egress enforced: false for {open_ways:,} of {len(moved):,}")
-    return f" {page.glyphs.dot} ".join(parts)
+        return f"enforced: false for {open_ways:,} of {len(moved):,}"
+    return f"enforced, {levels.pop()}" if len(levels) == 1 else "enforced"
 
 
 def acted(outcomes: Iterable[ActionFinished]) -> list[ActionFinished]:
@@ -77,9 +87,11 @@ def _group(page: Page, outcomes: list[ActionFinished], source: SourceText) -> li
     first = outcomes[0].status
     if first == "done":
         shown = outcomes if page.exact else outcomes[:LISTED_DONE]
+        several = len({o.level for o in outcomes if o.bytes_read}) > 1
         lines = table(
-            page, ("dataset", "action", "result"), [_done(page, o) for o in shown], indent=2
-        )
+            page, ("dataset", "action", "result"), [_done(page, o, several) for o in shown],
+            indent=2,
+        )  # fmt: skip
         rest = len(outcomes) - len(shown)
         return [*lines, line(f"  and {rest:,} more")] if rest else lines
     lines = []
@@ -91,8 +103,12 @@ def _group(page: Page, outcomes: list[ActionFinished], source: SourceText) -> li
     return lines
 
 
-def _done(page: Page, outcome: ActionFinished) -> tuple[str, str, str]:
-    return outcome.address, outcome.action, result(page, outcome)
+def _done(page: Page, outcome: ActionFinished, several: bool) -> tuple[str, str, str]:
+    """One row; how its worker was confined is said where it is not the same for all."""
+    said = result(page, outcome)
+    if several and outcome.bytes_read:
+        said += f", {outcome.level}" if outcome.enforced else ", enforced: false"
+    return outcome.address, outcome.action, said
 
 
 def result(page: Page, outcome: ActionFinished) -> str:

@@ -14,6 +14,7 @@ from batuta.model.diagnostic import Diagnostic
 LOG = "_log/"
 HISTORY = "_history/"
 STAGING = "_staging/"
+WORK = "work/"  # in it, what workers are writing, by transfer
 RESERVED = frozenset({"_log", "_history", "_staging"})
 
 _ENTRY = re.compile(r"_log/([0-9]{20})\.json")

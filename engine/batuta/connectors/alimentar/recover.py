@@ -8,7 +8,7 @@ from batuta.connectors.alimentar.entry import Intent
 from batuta.connectors.alimentar.fold import fold
 from batuta.connectors.alimentar.intents import SUFFIX, all_intents, is_same
 from batuta.connectors.alimentar.log import Log, open_log, read_entry, write_checkpoint
-from batuta.connectors.alimentar.names import STAGING, history_name
+from batuta.connectors.alimentar.names import STAGING, WORK, history_name
 from batuta.connectors.alimentar.place import by_path
 from batuta.connectors.alimentar.sealing import place_staged, work_of_staged
 from batuta.connectors.alimentar.settle import retire, undo
@@ -122,4 +122,5 @@ def _is_doubtful(part: Part, left: list[Part], there: dict[str, int]) -> bool:
 def _work_of(path: str) -> str:
     if (work := work_of_staged(path)) is not None:
         return work
-    return path.removeprefix(STAGING).partition("/")[0].removesuffix(SUFFIX)
+    inside = path.removeprefix(STAGING).removeprefix(WORK)
+    return inside.partition("/")[0].removesuffix(SUFFIX)

@@ -47,8 +47,33 @@ _GONE = select.POLLHUP | select.POLLERR | getattr(select, "POLLRDHUP", 0)
 
 
 def _data_bytes() -> int:
-    with open("/proc/self/status") as status:
-        for line in status:
-            if line.startswith("VmData:"):
-                return int(line.split()[1]) * 1024
+    """Return how many bytes of data segments this process has."""
+    try:
+        with open("/proc/self/status") as status:
+            for line in status:
+                if line.startswith("VmData:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        return _tried_data_bytes()  # in many containers a worker has no /proc
     return 0
+
+
+def _tried_data_bytes() -> int:
+    """Find the same by trying: the lowest limit under which a page more is given."""
+    import mmap
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    low, high = 0, 1 << 36
+    try:
+        while high - low > mmap.PAGESIZE:
+            middle = (low + high) // 2
+            resource.setrlimit(resource.RLIMIT_DATA, (middle, before[1]))
+            try:
+                mmap.mmap(-1, mmap.PAGESIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
+                high = middle
+            except (OSError, MemoryError):
+                low = middle
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, before)
+    return high

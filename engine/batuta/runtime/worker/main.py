@@ -29,6 +29,7 @@ from batuta.model.observed import SourceState
 from batuta.model.transfer import ChunkReceipt, CopyTask, Input, UniteTask
 from batuta.runtime import mover
 from batuta.runtime.discreet import without
+from batuta.runtime.mover_request import Proxy, use_proxy
 from batuta.runtime.registry import connectors, formats
 from batuta.runtime.worker.limits import confine, watch_driver
 from batuta.runtime.worker.wire import (
@@ -55,9 +56,10 @@ _FIRST_WAIT_S = 0.2
 
 
 def main() -> None:
-    """Serve the socket whose number and limits stand in argv until the driver closes it."""
+    """Serve the socket until the driver closes it; its number, limits and way out stand in argv."""
     channel = socket.socket(fileno=int(sys.argv[1]))
     limits = msgspec.json.decode(sys.argv[2], type=Limits)
+    use_proxy(msgspec.json.decode(sys.argv[3], type=Proxy | None))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     watch_driver(channel)
     # Arrow is imported by what needs it: a worker that only copies starts in half the time.

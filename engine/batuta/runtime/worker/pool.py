@@ -1,120 +1,161 @@
 """Worker processes of the driver: started on demand, one request at a time, replaced on failure.
 
 A worker that dies (a signal, an abort in a native reader) or stops making progress is reported
-with the request's name and thrown away; the driver never shares its fate.
+with the request's name and thrown away; the driver never shares its fate. Workers that wait are
+kept by their posting; where there is no room, one that nobody waits for makes room.
 """
 
-import contextlib
 import os
 import select
 import signal
-import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import msgspec
 
-import batuta
-from batuta.model.diagnostic import ConnectorError, Diagnostic, Failure
+from batuta.model.diagnostic import BatutaError, ConnectorError, Diagnostic, Failure
 from batuta.runtime.clock import monotonic_s
+from batuta.runtime.worker.posting import Errand
+from batuta.runtime.worker.warden import Warden, Worker
 from batuta.runtime.worker.wire import Limits, Reply, Request, receive, send
 
-_ROOT = str(Path(batuta.__file__).resolve().parent.parent)
-_PASSED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "SYSTEMROOT")
-WORKER_CODE = (
-    "import sys; sys.path.insert(0, sys.argv.pop(1)); sys.dont_write_bytecode = True; "
-    "from batuta.runtime.worker.main import main; main()"
-)
+_ALIVE = 2  # workers that live, for each that may work at once
+_PASSED_OVER = 16  # times that others are served first because a fitting worker is at hand
+_LOOK_S = 0.2
 
 
 class Cancelled(Exception):
     """The run was asked to stop; the request's worker was ended."""
 
 
-@dataclass
-class _Worker:
-    process: "subprocess.Popen[bytes]"
-    channel: socket.socket
-
-    def end(self) -> None:
-        """Kill and reap."""
-        with contextlib.suppress(OSError):
-            self.process.kill()
-        self.channel.close()
-        self.process.wait()
+@dataclass(eq=False)
+class _Waiting:
+    errand: Errand
+    passed_over: int = 0
 
 
 @dataclass
 class WorkerPool:
-    """Up to `size` workers; `ask` may be called from any number of threads.
+    """Up to `size` workers at work; `ask` may be called from any number of threads.
 
-    `stall_s` is how long a worker may go without a word before it is taken for hung.
+    As many again may wait: an action needs a control worker and a data worker in turn. `stall_s` is how long a worker may go without a word before it is taken for hung.
     """
 
     size: int = field(default_factory=lambda: max(1, min(8, os.cpu_count() or 1)))
     limits: Limits = field(default_factory=Limits)
     stall_s: float = 300.0
     stop: threading.Event = field(default_factory=threading.Event)
+    warden: Warden = field(init=False)
 
     def __post_init__(self) -> None:
-        self._slots = threading.BoundedSemaphore(self.size)
-        self._idle: list[_Worker] = []
-        self._guard = threading.Lock()
+        self.warden = Warden(limits=self.limits)
+        self._changed = threading.Condition()
+        self._idle: list[Worker] = []  # the one that waits longest first
+        self._queue: list[_Waiting] = []
+        self._busy = 0
 
-    def ask(self, request: Request, name: str, told: Callable[[Reply], None]) -> None:
+    def ask(
+        self, request: Request, name: str, told: Callable[[Reply], None], errand: Errand
+    ) -> None:
         """Run one request to its end, handing each reply to `told`.
 
         Raises:
             ConnectorError: what the worker raised; WRK201, it died or hung (permanent).
+            BatutaError: EGR2xx, no worker could be started for the errand.
             Cancelled: `stop` was set.
         """
-        with self._slots:
-            worker = self._take()
-            keep = False
+        worker = self._take(errand)
+        keep = False
+        try:
+            if worker is None:
+                worker = self.warden.start(errand)
+            worker.serve(errand)
+            errand.stood(worker.choice)
             try:
                 keep = self._converse(worker, request, name, told)
             finally:
-                if keep:
-                    with self._guard:
-                        self._idle.append(worker)
-                else:
-                    worker.end()
+                keep = worker.settle() and keep and not worker.stopped
+                _refuse(worker)
+        finally:
+            self._give_back(worker, keep=keep)
 
     def close(self) -> None:
         """End all idle workers."""
-        with self._guard:
-            idle, self._idle = self._idle, []
-        for worker in idle:
+        self._end(lambda _worker: True)
+
+    def end_ways(self) -> None:
+        """End idle workers that have a way out: it is their run's."""
+        self._end(lambda worker: worker.door is not None)
+
+    def _end(self, chosen: Callable[[Worker], bool]) -> None:
+        with self._changed:
+            ended = [worker for worker in self._idle if chosen(worker)]
+            self._idle = [worker for worker in self._idle if worker not in ended]
+        for worker in ended:
             worker.end()
 
-    def _take(self) -> _Worker:
-        with self._guard:
-            if self._idle:
-                return self._idle.pop()
-        return self._start()
+    # -- who works next -----------------------------------------------------------------------
 
-    def _start(self) -> _Worker:
-        ours, theirs = socket.socketpair()
-        environment = {k: os.environ[k] for k in _PASSED if k in os.environ}
-        environment |= {"LC_ALL": "C.UTF-8", "TZ": "UTC"}
-        arguments = [
-            sys.executable, "-I", "-c", WORKER_CODE, _ROOT, str(theirs.fileno()),
-            msgspec.json.encode(self.limits).decode(),
-        ]  # fmt: skip
-        with theirs:
-            process = subprocess.Popen(
-                arguments, pass_fds=(theirs.fileno(),), env=environment,
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )  # fmt: skip
-        return _Worker(process, ours)
+    def _take(self, errand: Errand) -> Worker | None:
+        """Wait for a turn; return the worker that serves, None where one is to be started."""
+        waiting = _Waiting(errand)
+        with self._changed:
+            self._queue.append(waiting)
+            try:
+                while True:
+                    if self.stop.is_set():
+                        raise Cancelled
+                    if self._busy < self.size:
+                        fitting = self._fitting(errand)
+                        if fitting is not None or self._has_room(waiting):
+                            self._busy += 1
+                            self._pass_over(waiting)
+                            return fitting
+                    self._changed.wait(_LOOK_S)
+            finally:
+                self._queue.remove(waiting)
+
+    def _fitting(self, errand: Errand) -> Worker | None:
+        for worker in reversed(self._idle):
+            if worker.posting == errand.posting:
+                self._idle.remove(worker)
+                if worker.sees(errand.uses):
+                    return worker
+                worker.end()
+        return None
+
+    def _has_room(self, waiting: _Waiting) -> bool:
+        """True where a worker may be started; one that nobody else waits for is ended for it."""
+        if self._busy + len(self._idle) < _ALIVE * self.size:
+            return True
+        wanted = [w.errand.posting for w in self._queue if w is not waiting]
+        for worker in self._idle:
+            if waiting.passed_over >= _PASSED_OVER or worker.posting not in wanted:
+                self._idle.remove(worker)
+                worker.end()
+                return True
+        return False
+
+    def _pass_over(self, served: _Waiting) -> None:
+        for waiting in self._queue:
+            if waiting is served:
+                return
+            waiting.passed_over += 1
+
+    def _give_back(self, worker: Worker | None, *, keep: bool) -> None:
+        if worker is not None and not keep:
+            worker.end()
+        with self._changed:
+            self._busy -= 1
+            if worker is not None and keep:
+                self._idle.append(worker)
+            self._changed.notify_all()
+
+    # -- one request --------------------------------------------------------------------------
 
     def _converse(
-        self, worker: _Worker, request: Request, name: str, told: Callable[[Reply], None]
+        self, worker: Worker, request: Request, name: str, told: Callable[[Reply], None]
     ) -> bool:
         try:
             send(worker.channel, request)
@@ -127,7 +168,7 @@ class WorkerPool:
                 if reply.fault is not None:
                     fault = reply.fault
                     if fault.diagnostic.code == "WRK202":  # its heap is full of what failed
-                        worker.process.kill()
+                        worker.kill()
                     raise ConnectorError(
                         fault.diagnostic, kind=fault.kind, retry_after_s=fault.retry_after_s
                     )
@@ -139,11 +180,11 @@ class WorkerPool:
         except (BrokenPipeError, ConnectionResetError) as error:
             raise _died(worker, name) from error
 
-    def _await(self, worker: _Worker, name: str) -> None:
+    def _await(self, worker: Worker, name: str) -> None:
         deadline = monotonic_s() + self.stall_s
         if self.stop.is_set():  # asked here too: a worker that always has news never lets it wait
             raise Cancelled
-        while not select.select([worker.channel], [], [], 0.2)[0]:
+        while not select.select([worker.channel], [], [], _LOOK_S)[0]:
             if self.stop.is_set():
                 raise Cancelled
             if monotonic_s() > deadline:
@@ -152,7 +193,16 @@ class WorkerPool:
                 )
 
 
-def _died(worker: _Worker, name: str) -> ConnectorError:
+def _refuse(worker: Worker) -> None:
+    """Fail what was done by a worker that is to end at its first refused connection.
+
+    Finishing before the verdict does not help it: everything that it tried has one by now.
+    """
+    if worker.stopped:
+        raise BatutaError(worker.refusals[0].diagnostic)
+
+
+def _died(worker: Worker, name: str) -> ConnectorError:
     code = worker.process.wait()
     if code < 0:
         return _trouble(name, f"it was ended by {signal.Signals(-code).name}")

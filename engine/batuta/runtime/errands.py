@@ -1,0 +1,211 @@
+"""From one dataset's border and a piece of its work to the worker that may do it.
+
+Datasets whose workers may do the same share postings: the folders of up to 256 of them are put
+together, so that ten thousand small datasets need few workers. What shares a posting has one
+tier, one clearance, one policy and one set of credentials.
+"""
+
+import hashlib
+import os
+import secrets
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from batuta.model.address import Address, parse_address
+from batuta.model.canonical import Json, digest
+from batuta.model.plan import Plan, TransferAction
+from batuta.model.resource import Dataset, SourcePart, SourceSpec
+from batuta.runtime.borders import Border
+from batuta.runtime.staging import WORK
+from batuta.runtime.worker.posting import Errand, Posting, Role
+from batuta.runtime.worker.wire import Access
+
+SHARED = 256
+"""Datasets whose folders one posting may hold."""
+_MERGES = frozenset({"merge", "changes"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Folders:
+    """What the data worker of one action reads and where it stages, as far as it is local."""
+
+    read: tuple[str, ...] = ()
+    write: tuple[str, ...] = ()
+
+
+class _Shares:
+    """Which folders go together: those of work of one kind, in the order in which they came."""
+
+    def __init__(self) -> None:
+        self._whole: dict[tuple[Hashable, _Folders], _Folders] = {}
+
+    def put(self, asked: Iterable[tuple[Hashable, _Folders]]) -> None:
+        """Let work of equal kind share postings, so many folders at a time."""
+        kinds: dict[Hashable, list[_Folders]] = {}
+        for kind, folders in asked:
+            kinds.setdefault(kind, []).append(folders)
+        for kind, every in kinds.items():
+            distinct = list(dict.fromkeys(every))
+            for start in range(0, len(distinct), SHARED):
+                some = distinct[start : start + SHARED]
+                whole = _Folders(
+                    read=tuple(sorted({path for each in some for path in each.read})),
+                    write=tuple(sorted({path for each in some for path in each.write})),
+                )
+                self._whole |= {(kind, each): whole for each in some}
+
+    def of(self, kind: Hashable, folders: _Folders) -> _Folders:
+        """Return the folders of the posting that work with these folders shares."""
+        return self._whole.get((kind, folders), folders)
+
+
+@dataclass
+class Errands:
+    """The errands of one run. `bounds` answers by a dataset's name.
+
+    `scratch` is where is staged what goes to an object store; `place_of` says where a Dataset
+    lies that another one reads.
+    """
+
+    bounds: Callable[[str], Border]
+    root: Path
+    scratch: Path
+    place_of: Callable[[str], Address | None]
+    _control: _Shares = field(default_factory=_Shares)
+    _data: _Shares = field(default_factory=_Shares)
+    _staged: dict[str, TransferAction] = field(default_factory=dict)
+    _salt: bytes = field(default_factory=lambda: secrets.token_bytes(16), repr=False)
+
+    # -- looking, listing and signing -------------------------------------------------------
+
+    def gather(self, datasets: Iterable[Dataset]) -> None:
+        """Let the control workers of these datasets be shared; what is not gathered is alone."""
+        self._control.put(self._looked_at(datasets))
+
+    def _looked_at(self, datasets: Iterable[Dataset]) -> Iterator[tuple[Hashable, _Folders]]:
+        for dataset in datasets:
+            for part in dataset.source.merge or (dataset.source,):
+                if part.address is not None and part.address.inner.scheme == "file":
+                    kind = self._kind_of_look(dataset.name)
+                    yield kind, _Folders(read=(self.path_of(part.address),))
+
+    def _kind_of_look(self, name: str) -> Hashable:
+        return replace(self.bounds(name).need, local_ends=True)
+
+    def control(self, name: str, spec: SourcePart, access: tuple[Access, Access | None]) -> Errand:
+        """Return the errand of looking at one source of a dataset, or listing and signing it."""
+        border = self.bounds(name)
+        assert spec.address is not None
+        posting = Posting(
+            role=Role.CONTROL, need=border.need, clearance=border.need.tier.value,
+            stop=border.stop,
+        )  # fmt: skip
+        if spec.address.inner.scheme == "file":
+            own = _Folders(read=(self.path_of(spec.address),))
+            whole = self._control.of(self._kind_of_look(name), own)
+            near = replace(posting, read=whole.read, need=replace(border.need, local_ends=True))
+            return Errand(posting=near, dataset=name, uses=own.read)
+        far = replace(posting, need=None, holder=self._holder(*access))
+        return Errand(posting=far, dataset=name)
+
+    def _holder(self, access: Access, inner: Access | None) -> str:
+        """Name a set of credentials, so that nothing can be learnt from the name."""
+        hashed = hashlib.blake2b(key=self._salt)
+        for end in (access, inner):
+            if end is not None:
+                hashed.update(repr((end.platform, sorted(end.secrets.items()))).encode())
+        return hashed.hexdigest()[:16]
+
+    # -- reading and writing ----------------------------------------------------------------
+
+    def gather_work(self, plan: Plan) -> None:
+        """Let the data workers of a plan's transfers be shared."""
+        transfers = [a for a in plan.actions if isinstance(a, TransferAction)]
+        self._data.put((self._kind_of_work(a), self._folders(a)) for a in transfers)
+        self._staged = {str(self.staging(a)): a for a in transfers if _is_local(a)}
+
+    def data(self, action: TransferAction) -> Errand:
+        """Return the errand of reading what an action reads and staging what it writes."""
+        name = action.target.resource.partition("/")[2]
+        border = self.bounds(name)
+        own = self._folders(action)
+        whole = self._data.of(self._kind_of_work(action), own)
+        near = replace(border.need, local_ends=True)
+        posting = Posting(
+            role=Role.DATA, read=whole.read, write=whole.write, stop=border.stop,
+            clearance=str(action.label.confidentiality),
+            need=None if self._reaches_out(action) else near,
+        )  # fmt: skip
+        return Errand(
+            posting=posting, dataset=name, action=action.target.resource,
+            uses=(*own.read, *own.write),
+        )  # fmt: skip
+
+    def siblings(self, action: TransferAction) -> dict[str, TransferAction]:
+        """Return the local staging folders that the action's data worker has beside its own.
+
+        They have to be there when it starts, or it will not see them.
+        """
+        whole = self._data.of(self._kind_of_work(action), self._folders(action))
+        others = {path: self._staged.get(path) for path in whole.write}
+        return {path: a for path, a in others.items() if a is not None and a is not action}
+
+    def upload(self, action: TransferAction) -> Errand:
+        """Return the errand of sending staged files to the destination."""
+        name = action.target.resource.partition("/")[2]
+        folder = str(self.staging(action).parent)
+        posting = Posting(
+            role=Role.UPLOAD, need=None, read=(folder,), stop=self.bounds(name).stop,
+            clearance=str(action.label.confidentiality),
+        )  # fmt: skip
+        return Errand(posting=posting, dataset=name, action=action.target.resource, uses=(folder,))
+
+    def _kind_of_work(self, action: TransferAction) -> Hashable:
+        border = self.bounds(action.target.resource.partition("/")[2])
+        out = self._reaches_out(action)
+        return border.need, border.stop, str(action.label.confidentiality), out
+
+    def _reaches_out(self, action: TransferAction) -> bool:
+        """True where something of what an action reads is not on this machine."""
+        if action.transfer.scope in _MERGES and not _is_local(action):
+            return True
+        places = [self._place(part) for part in _parts(action.transfer.source)]
+        return any(place is not None and place.inner.scheme != "file" for place in places)
+
+    def _folders(self, action: TransferAction) -> _Folders:
+        read = {
+            self.path_of(place)
+            for part in _parts(action.transfer.source)
+            if (place := self._place(part)) is not None and place.inner.scheme == "file"
+        }
+        if action.transfer.scope in _MERGES and _is_local(action):
+            read.add(self.path_of(parse_address(action.target.destination)))
+        return _Folders(read=tuple(sorted(read)), write=(str(self.staging(action)),))
+
+    def _place(self, part: SourcePart) -> Address | None:
+        return part.address if part.dataset is None else self.place_of(part.dataset)
+
+    # -- places -----------------------------------------------------------------------------
+
+    def path_of(self, address: Address) -> str:
+        """Return the absolute path of a local address, whatever folder the command is typed in."""
+        return os.path.abspath(self.root / os.path.expanduser(address.inner.path))
+
+    def staging(self, action: TransferAction) -> Path:
+        """Return the folder that the workers of an action's destination stage in."""
+        destination = parse_address(action.target.destination)
+        if destination.scheme == "file":
+            return Path(self.path_of(destination)) / "_staging" / WORK
+        border = self.bounds(action.target.resource.partition("/")[2])
+        hosts = [f"{host}:{port}" for host, port in border.destination]
+        kept: list[Json] = [*hosts, border.need.tier.value, str(action.label.confidentiality)]
+        return self.scratch / digest(kept)[:16] / WORK
+
+
+def _parts(source: SourceSpec) -> tuple[SourcePart, ...]:
+    return source.merge or (source,)
+
+
+def _is_local(action: TransferAction) -> bool:
+    return parse_address(action.target.destination).scheme == "file"

@@ -1,0 +1,87 @@
+"""The way out of one run's workers, made when the first of them needs one.
+
+It tells what was refused, and ends the worker at once where its policy says so.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from batuta.model.diagnostic import Diagnostic
+
+if TYPE_CHECKING:
+    from batuta.runtime.egress.audit import Row
+    from batuta.runtime.egress.session import GatewayRun
+
+REFUSED = "EGR306"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A connection that was refused: its line in the log, and what that means."""
+
+    row: "Row"
+    diagnostic: Diagnostic
+
+
+@dataclass
+class Gate:
+    """One run's gateway. `told` hears of each refusal as it happens, from any thread.
+
+    `proxy` is the house's; `ca_files` are authorities to trust beside the system's.
+    """
+
+    run: str
+    audit: Path
+    told: Callable[[Refusal], None] = lambda _refusal: None
+    proxy: str | None = None
+    ca_files: Sequence[Path] = ()
+    refusals: list[Refusal] = field(default_factory=list)
+    _watch: dict[str, Callable[[Refusal], None]] = field(default_factory=dict)
+    _gateway: "GatewayRun | None" = None
+    _guard: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def gateway(self) -> "GatewayRun":
+        """The gateway; it is opened at the first use.
+
+        Raises:
+            BatutaError: EGR301, EGR302 or EGR305: it cannot be.
+        """
+        # What serves ways out is slow to import, and many runs have none.
+        from batuta.runtime.egress.session import GatewayRun, proxy_of
+
+        with self._guard:
+            if self._gateway is None:
+                self._gateway = GatewayRun(
+                    run_id=self.run, audit_path=self.audit, ca_files=self.ca_files,
+                    upstream_proxy=None if self.proxy is None else proxy_of(self.proxy),
+                    on_row=self._see,
+                )  # fmt: skip
+            return self._gateway
+
+    def watch(self, worker: str, told: Callable[[Refusal], None]) -> None:
+        """Tell `told` of what is refused to a worker from now on."""
+        self._watch[worker] = told
+
+    def close(self) -> None:
+        """End every way out; all that was tried is in the log then. Twice is fine."""
+        with self._guard:
+            gateway = self._gateway
+        if gateway is not None:
+            gateway.close()
+
+    def _see(self, row: "Row") -> None:
+        from batuta.runtime.egress.refusal import diagnostic_of
+
+        meaning = diagnostic_of(row)
+        if meaning is None or meaning.code != REFUSED:
+            return
+        refusal = Refusal(row, meaning)
+        self.refusals.append(refusal)
+        self.told(refusal)
+        watching = self._watch.get(row.worker)
+        if watching is not None:
+            watching(refusal)

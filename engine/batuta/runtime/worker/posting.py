@@ -1,0 +1,72 @@
+"""What a worker is started for: its part in the work, how it must be kept, and what it may see.
+
+A worker serves requests of one posting only, so that nothing which it was given for one piece of
+work is there for work of another clearance, policy or set of credentials.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from batuta.core.egress.policy import Policy
+from batuta.runtime.sandbox.levels import Choice, Need
+
+if TYPE_CHECKING:
+    from batuta.runtime.egress.station import CredentialHook
+
+
+class Role(StrEnum):
+    """The part that a worker plays."""
+
+    CONTROL = "control"
+    DATA = "data"
+    UPLOAD = "upload"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """The only way out of a worker: what it may reach, and whose budgets count.
+
+    `policy` is what the gateway goes by; `whole` is the dataset's own, whose caps the workers of
+    a run share. `credentials` signs requests for the worker, which then holds no key.
+    """
+
+    policy: Policy
+    whole: Policy
+    credentials: "CredentialHook | None" = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Posting:
+    """Workers of equal postings may stand in for each other.
+
+    `need` None: no level is asked for, and none is put up. `clearance` is the confidentiality of what such a worker may see; `holder` names the
+    credentials that it is handed, empty for none. `read` and `write` are absolute paths.
+    `way` None: no network at all. `stop`: it ends with the first connection that is refused.
+    """
+
+    role: Role
+    need: Need | None
+    clearance: str
+    read: tuple[str, ...] = ()
+    write: tuple[str, ...] = ()
+    way: Way | None = None
+    holder: str = ""
+    stop: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Errand:
+    """One request's worker: of which posting, and for whom it goes.
+
+    `uses` are those of the posting's paths that this request needs; where one of them is not
+    what it was when a worker started, that worker cannot see it and another one is started.
+    `stood` hears how the worker that is about to serve is confined.
+    """
+
+    posting: Posting
+    dataset: str
+    action: str = ""
+    uses: tuple[str, ...] = ()
+    stood: Callable[[Choice], None] = lambda _choice: None

@@ -1,0 +1,1 @@
+"""Workers behind walls, by the real program."""
