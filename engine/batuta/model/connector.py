@@ -205,6 +205,8 @@ class Connector:
     `dataset` opens the dataset with a log that lies in a store of files.
     `missing` is called before a port is opened and returns the name of a missing package.
     `hosts` says which hosts an address needs, without asking anybody; None: it needs none.
+    `chain` gives the credentials and options of now that the platform's own tools would find, for
+    a Platform that states no credentials; workers have no home to look for them in.
     """
 
     name: str
@@ -220,3 +222,4 @@ class Connector:
     implicit: Callable[[Mapping[str, str]], Mapping[str, Json]] | None = None
     dataset: "OpenDataset | None" = None
     hosts: "Callable[[Connection, Address], Sequence[HostNeed]] | None" = None
+    chain: "Callable[[Connection], tuple[Mapping[str, str], Mapping[str, Json]]] | None" = None

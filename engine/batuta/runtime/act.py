@@ -14,7 +14,7 @@ from batuta.core.units import reconcile
 from batuta.model.address import parse_address
 from batuta.model.canonical import Json
 from batuta.model.dataset import DatasetStore
-from batuta.model.diagnostic import BatutaError, CommitConflict
+from batuta.model.diagnostic import BatutaError, CommitConflict, Diagnostic
 from batuta.model.event import ActionProgress, Event, Retrying
 from batuta.model.log import Head, LogEntry, Part, SourceRef, UnitRef
 from batuta.model.observed import SourceState, Unit
@@ -27,6 +27,7 @@ from batuta.runtime.merging import MergeRun
 from batuta.runtime.observe import Observer, Seen
 from batuta.runtime.retry import retrying
 from batuta.runtime.sandbox.confinement import Level
+from batuta.runtime.sandbox.levels import Need, goes_on_unenforced
 from batuta.runtime.staging import WORK, clear, remove_empty, take_over
 from batuta.runtime.state.labels import label_writes
 from batuta.runtime.state.store import (
@@ -38,6 +39,7 @@ from batuta.runtime.state.store import (
 )
 from batuta.runtime.transfer import Staged, TransferRun
 from batuta.runtime.uniting import UniteRun
+from batuta.runtime.worker.posting import Errand
 from batuta.runtime.worker.wire import Reply, Request, TaskRequest
 
 _UPLOADS = 16
@@ -225,7 +227,8 @@ class Act:
         run = TransferRun(
             action=action, state=state, units=units, access=access, inner=inner,
             local_source=local, staging=self.scratch, store=self.store,
-            pool=self.observer.pool, errands=self.observer.errands, told=told, retold=retold,
+            pool=self.observer.pool, errands=self.observer.errands,
+            renew=self.observer.connections.access, told=told, retold=retold,
         )  # fmt: skip
         if source.merge:
             run = UniteRun.of(run, self.observer.opened)
@@ -293,16 +296,21 @@ class Act:
         """
         levels: set[str] = set()
         sizes = {part.path: part.size_bytes for part in staged.parts}
-        errand = replace(
-            self.observer.errands.upload(action),
-            stood=lambda choice: levels.add(choice.level.value),
-        )
         for start in range(0, len(staged.files), _UPLOADS):
             pairs = staged.files[start : start + _UPLOADS]
+            errand = replace(
+                self.observer.errands.upload(
+                    action, sum(sizes[path] for _, path in pairs), len(pairs)
+                ),
+                stood=lambda choice: levels.add(choice.level.value),
+            )
 
-            def attempt(pairs: tuple[tuple[str, str], ...] = pairs) -> None:
+            def attempt(
+                pairs: tuple[tuple[str, str], ...] = pairs, errand: Errand = errand
+            ) -> None:
                 puts = dataset.files.upload_inputs(pairs)
                 if puts is None:
+                    refuse_from_here(action, errand.posting.need)
                     dataset.files.publish(pairs)
                     levels.add(Level.ADVISORY.value)
                     return
@@ -417,6 +425,25 @@ def _merge_inputs(dataset: DatasetStore, current: Sequence[Part]) -> tuple[CopyI
 def _rows(parts: Sequence[Part]) -> int | None:
     counts = [part.rows for part in parts if part.rows is not None]
     return sum(counts) if len(counts) == len(parts) else None
+
+
+def refuse_from_here(action: TransferAction, need: Need) -> None:
+    """Refuse to send from outside of any wall what a declared tier wants behind one.
+
+    Raises:
+        BatutaError: EGR113.
+    """
+    if goes_on_unenforced(need):
+        return
+    raise BatutaError(
+        Diagnostic(
+            code="EGR113",
+            summary="A file is too long for a worker to send",
+            detail=f"{action.target.resource}: a file of more than 4 GiB goes out in parts, which"
+            f" no worker behind walls does yet, and its tier {need.tier} wants that.",
+            fix="Write shorter parts (`formatOptions`), split the file, or use tier Standard.",
+        )
+    )
 
 
 def _ignore(reply: Reply) -> None:

@@ -2,7 +2,7 @@
 
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -55,7 +55,7 @@ class Connections:
         """Return what a worker needs for `address`, and for the store under it if it is a table."""
         inner_connector = connector_for(address.inner.scheme)
         platform = self.platform_of(address, name)
-        inner = self._access(inner_connector, platform)
+        inner = self._with_chain(inner_connector, self._access(inner_connector, platform))
         if address.scheme == address.inner.scheme:
             return inner, None
         table = connector_for(address.scheme)
@@ -81,6 +81,13 @@ class Connections:
             root=str(self.root),
         )
 
+    def _with_chain(self, connector: Connector, access: Access) -> Access:
+        """Add what the platform's own tools know where nothing was stated, for a worker."""
+        if access.secrets or connector.chain is None:
+            return access
+        found, options = connector.chain(self.connection(access, None))
+        return replace(access, secrets=dict(found), options={**options, **access.options})
+
     def has_files(self, address: Address) -> bool:
         """True where an address is a folder or prefix, which a dataset could live in."""
         return connector_for(address.scheme).files is not None
@@ -101,7 +108,8 @@ class Connections:
                     fix="Use a folder or an object store's prefix as the destination.",
                 )
             )
-        access, _ = self.access(address, name)
+        # Here the chain is asked by the library itself, which also renews what it gave.
+        access = self._access(connector, self.platform_of(address, name))
         files = connector.files(self.connection(access, None), address)
         return discreet(files, tuple(access.secrets.values()))
 

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ from batuta.model.diagnostic import BatutaError, Diagnostic, StateLocked
 from batuta.model.event import ConnectionRefused, Event, RunReport
 from batuta.model.log import Head, LogEntry, Part
 from batuta.model.plan import Envelope, Plan
-from batuta.model.resource import Dataset, Desired, Platform
+from batuta.model.resource import Dataset, Desired, Platform, Site
 from batuta.model.state import Lease, ResourceRecord, RunRecord, StepRecord
 from batuta.runtime.applying import Applier, ApplyRequest
 from batuta.runtime.approvals import Grant
@@ -164,7 +164,7 @@ class Engine:
         )  # fmt: skip
         datasets = {dataset.name: dataset for dataset in self.desired.datasets}
         if self._looking is None:
-            self._looking = self._gate("look", lambda _event: None)
+            self._looking = self._gate(self.desired.workspace.site, "look", lambda _event: None)
         self.pool.warden.gate = self._looking
         return Observer(
             connections, self.pool, self.cache, self._errands(datasets), datasets,
@@ -183,9 +183,7 @@ class Engine:
         names = frozenset(dataset.name for dataset in self.desired.datasets)
         return EgressView(self.borders, names, self._places.egress_log)
 
-    def _gate(self, run: str, listen: Listen) -> Gate:
-        site = self.desired.workspace.site
-
+    def _gate(self, site: Site, run: str, listen: Listen) -> Gate:
         def told(refusal: Refusal) -> None:
             self.refused += 1
             listen(event_of(refusal))
@@ -196,11 +194,11 @@ class Engine:
         )  # fmt: skip
 
     @contextmanager
-    def _way_out(self, run: str, listen: Listen) -> Iterator[Gate]:
+    def _way_out(self, site: Site, run: str, listen: Listen) -> Iterator[Gate]:
         """Let workers of one run out through its gateway; afterwards nothing of it is open."""
         warden, before = self.pool.warden, self.pool.warden.gate
         self.pool.end_ways()
-        gate = warden.gate = self._gate(run, listen)
+        gate = warden.gate = self._gate(site, run, listen)
         try:
             yield gate
         finally:
@@ -241,7 +239,8 @@ class Engine:
         targets = {**format_targets(), **self._options.targets}
         planner = Planner(self.desired, self.observer, self.store, targets)
         self.observer.errands.bounds = self._borders_of(request).of
-        with self._way_out(f"plan-{secrets.token_hex(6)}", listen):
+        site = self.desired.workspace.site
+        with self._way_out(site, f"plan-{secrets.token_hex(6)}", listen):
             planned: Planned = planner.plan(request, listen)
         envelope = Envelope(
             created_at=now_utc(), digest=digest_of(planned.plan), plan=planned.plan,
@@ -287,10 +286,12 @@ class Engine:
             seen = self._planned[1]
         else:
             observer = self._observer_of(envelope)
+        plan = envelope.plan
+        observer.errands.bounds = Borders.of_plan(plan, observer.connections).of
         saved = seen is None
         applier = Applier(
-            observer, self.store, self._recover_now, self._way_out, self._manifests(saved),
-            self._policies(envelope.plan) if saved else {},
+            observer, self.store, self._recover_now, partial(self._way_out, plan.site),
+            self._manifests(saved), self._policies(plan) if saved else {},
         )  # fmt: skip
         request = ApplyRequest(
             envelope=envelope, command=self._options.command, actor=self._options.actor,
@@ -354,7 +355,8 @@ class Engine:
 
     def drift(self, listen: Listen) -> tuple[DriftFinding, ...]:
         """Compare what was committed with what is there now; nothing is planned."""
-        with self._way_out(f"drift-{secrets.token_hex(6)}", listen):
+        site = self.desired.workspace.site
+        with self._way_out(site, f"drift-{secrets.token_hex(6)}", listen):
             return find_drift(
                 self.desired.datasets, self.observer, self.store, self.borders, listen
             )

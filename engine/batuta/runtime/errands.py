@@ -8,21 +8,29 @@ tier, one clearance, one policy and one set of credentials.
 import hashlib
 import os
 import secrets
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from batuta.core.egress.policy import narrow
 from batuta.model.address import Address, parse_address
 from batuta.model.canonical import Json, digest
 from batuta.model.plan import Plan, TransferAction
 from batuta.model.resource import Dataset, SourcePart, SourceSpec
 from batuta.runtime.borders import Border
 from batuta.runtime.staging import WORK
-from batuta.runtime.worker.posting import Errand, Posting, Role
+from batuta.runtime.worker.posting import Errand, Posting, Role, Way
 from batuta.runtime.worker.wire import Access
+
+MIB = 1024 * 1024
+Host = tuple[str, int]
 
 SHARED = 256
 """Datasets whose folders one posting may hold."""
+CONTROL_UPLOAD_BYTES = 64 * MIB
+"""What a control worker may send in one run for one dataset: its requests."""
+_READ_UPLOAD_BYTES = 16 * MIB
+_REQUEST_BYTES = 64 * 1024
 _MERGES = frozenset({"merge", "changes"})
 
 
@@ -106,7 +114,11 @@ class Errands:
             whole = self._control.of(self._kind_of_look(name), own)
             near = replace(posting, read=whole.read, need=replace(border.need, local_ends=True))
             return Errand(posting=near, dataset=name, uses=own.read)
-        far = replace(posting, need=None, holder=self._holder(*access))
+        # Connectors list and sign by themselves, so this worker has the keys of its source.
+        way = self._way(border, border.source, ("GET", "HEAD"), CONTROL_UPLOAD_BYTES)
+        if way is not None:
+            way = replace(way, keeps=True)
+        far = replace(posting, way=way, holder=self._holder(*access))
         return Errand(posting=far, dataset=name)
 
     def _holder(self, access: Access, inner: Access | None) -> str:
@@ -131,11 +143,12 @@ class Errands:
         border = self.bounds(name)
         own = self._folders(action)
         whole = self._data.of(self._kind_of_work(action), own)
-        near = replace(border.need, local_ends=True)
+        way = self._reading(action, border)
+        out = way is not None or self._hosts(action, border)
         posting = Posting(
-            role=Role.DATA, read=whole.read, write=whole.write, stop=border.stop,
+            role=Role.DATA, read=whole.read, write=whole.write, way=way, stop=border.stop,
             clearance=str(action.label.confidentiality),
-            need=None if self._reaches_out(action) else near,
+            need=border.need if out else replace(border.need, local_ends=True),
         )  # fmt: skip
         return Errand(
             posting=posting, dataset=name, action=action.target.resource,
@@ -151,27 +164,43 @@ class Errands:
         others = {path: self._staged.get(path) for path in whole.write}
         return {path: a for path, a in others.items() if a is not None and a is not action}
 
-    def upload(self, action: TransferAction) -> Errand:
-        """Return the errand of sending staged files to the destination."""
+    def upload(self, action: TransferAction, size_bytes: int, files: int) -> Errand:
+        """Return the errand of sending so many staged files to the destination, in one pass."""
         name = action.target.resource.partition("/")[2]
+        border = self.bounds(name)
+        bytes_up = _least_power(size_bytes + files * _REQUEST_BYTES)
+        way = self._way(border, border.destination, ("PUT",), bytes_up)
         folder = str(self.staging(action).parent)
         posting = Posting(
-            role=Role.UPLOAD, need=None, read=(folder,), stop=self.bounds(name).stop,
+            role=Role.UPLOAD, need=border.need, read=(folder,), way=way, stop=border.stop,
             clearance=str(action.label.confidentiality),
         )  # fmt: skip
         return Errand(posting=posting, dataset=name, action=action.target.resource, uses=(folder,))
 
     def _kind_of_work(self, action: TransferAction) -> Hashable:
         border = self.bounds(action.target.resource.partition("/")[2])
-        out = self._reaches_out(action)
-        return border.need, border.stop, str(action.label.confidentiality), out
+        way = self._reading(action, border)
+        return border.need, border.stop, str(action.label.confidentiality), way
 
-    def _reaches_out(self, action: TransferAction) -> bool:
-        """True where something of what an action reads is not on this machine."""
-        if action.transfer.scope in _MERGES and not _is_local(action):
-            return True
+    def _hosts(self, action: TransferAction, border: Border) -> tuple[Host, ...]:
+        """Return the hosts that an action reads from: none where all of it is on this machine."""
         places = [self._place(part) for part in _parts(action.transfer.source)]
-        return any(place is not None and place.inner.scheme != "file" for place in places)
+        far = any(place is not None and place.inner.scheme != "file" for place in places)
+        # Merging by key reads the parts that are there.
+        own = border.destination if action.transfer.scope in _MERGES else ()
+        return (*(border.source if far else ()), *own)
+
+    def _reading(self, action: TransferAction, border: Border) -> Way | None:
+        """Return the read policy: GET alone, the hosts of the plan, and no keys."""
+        hosts = self._hosts(action, border)
+        bytes_up = _least_power(_READ_UPLOAD_BYTES + action.volume.read_bytes // 16)
+        return self._way(border, hosts, ("GET",), bytes_up)
+
+    def _way(
+        self, border: Border, hosts: Sequence[Host], methods: Sequence[str], bytes_up: int
+    ) -> Way | None:
+        policy = narrow(border.policy, hosts, methods=methods, upload_bytes=bytes_up)
+        return None if policy.closed else Way(policy=policy, whole=border.policy)
 
     def _folders(self, action: TransferAction) -> _Folders:
         read = {
@@ -209,3 +238,8 @@ def _parts(source: SourceSpec) -> tuple[SourcePart, ...]:
 
 def _is_local(action: TransferAction) -> bool:
     return parse_address(action.target.destination).scheme == "file"
+
+
+def _least_power(size_bytes: int) -> int:
+    """Return a power of two that is enough, so that work of about one size shares a posting."""
+    return max(MIB, 1 << (size_bytes + size_bytes // 8 + 256 * 1024).bit_length())

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from batuta.model.address import Address
 from batuta.model.canonical import digest
 from batuta.model.connector import Source
 from batuta.model.log import Part
@@ -37,6 +38,7 @@ from batuta.runtime.state.store import StateStore, put_chunk, put_transfer
 from batuta.runtime.worker.pool import WorkerPool
 from batuta.runtime.worker.wire import Access, PartitionsRequest, Reply, Request, TaskRequest
 
+Renew = Callable[[Address, str | None], tuple[Access, Access | None]]
 Progress = Callable[[int, int, int], None]
 Retold = Callable[[int, float, str], None]
 _COPY_FILES = 256
@@ -76,6 +78,7 @@ class TransferRun:
     store: StateStore
     pool: WorkerPool
     errands: Errands
+    renew: Renew
     told: Progress
     retold: Retold
     done_bytes: int = 0
@@ -122,9 +125,11 @@ class TransferRun:
 
     def _ask_source(self, want: str, units: Sequence[Unit]) -> bytes:
         transfer = self.action.transfer
-        assert self.access is not None
+        assert transfer.source.address is not None
+        # Asked anew: in a long run the keys of its beginning may have ended.
+        access, inner = self.renew(transfer.source.address, transfer.source.platform)
         request = PartitionsRequest(
-            spec=transfer.source, access=self.access, inner=self.inner,
+            spec=transfer.source, access=access, inner=inner,
             state=replace(self.state, units=()) if want == "inputs" else self.state,
             units=tuple(units), target_bytes=transfer.output.target_bytes,
             want="inputs" if want == "inputs" else "partitions",
@@ -136,7 +141,7 @@ class TransferRun:
                 answer.append(reply.payload)
 
         name = f"the list of {self.action.target.resource}"
-        errand = self.errands.control(self._dataset, transfer.source, (self.access, self.inner))
+        errand = self.errands.control(self._dataset, transfer.source, (access, inner))
         retrying(
             lambda: self.pool.ask(Request(partitions=request), name, told, errand),
             self.pool.stop,

@@ -215,9 +215,10 @@ class UniteRun(TransferRun):
 
     def _ask_part(self, number: int, state: SourceState, units: Sequence[Unit], want: str) -> bytes:
         opened = self.sources[number]
-        assert opened.access is not None
+        assert opened.spec.address is not None
+        access, inner = self.renew(opened.spec.address, opened.spec.platform)
         request = PartitionsRequest(
-            spec=opened.spec, access=opened.access, inner=opened.inner, state=state,
+            spec=opened.spec, access=access, inner=inner, state=state,
             units=tuple(units), target_bytes=self.action.transfer.output.target_bytes,
             want="inputs" if want == "inputs" else "partitions",
         )  # fmt: skip
@@ -227,7 +228,7 @@ class UniteRun(TransferRun):
             if reply.payload is not None:
                 answer.append(reply.payload)
 
-        errand = self.errands.control(self._dataset, opened.spec, (opened.access, opened.inner))
+        errand = self.errands.control(self._dataset, opened.spec, (access, inner))
 
         def ask() -> None:
             self.pool.ask(Request(partitions=request), self.action.target.resource, told, errand)

@@ -29,13 +29,6 @@ def test_a_whole_machine() -> None:
     assert "FullySovereign   isolated               isolated\n" in text
 
 
-def test_what_this_version_does_not_do_yet_is_said_beside_what_the_machine_gives() -> None:
-    """Until all workers are started behind the walls, a good machine is no reason to feel safe."""
-    for given in (tuple(Level), (Level.SEALED,), ()):
-        second = _text(_report(*given)).splitlines()[1]
-        assert second == "This version confines workers between local folders; others not yet."
-
-
 def test_a_container_shows_what_is_refused_and_what_would_help() -> None:
     text = _text(_report(Level.SEALED, Level.FILTERED))
 

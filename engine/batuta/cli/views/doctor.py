@@ -8,14 +8,10 @@ if TYPE_CHECKING:
     from batuta.runtime.sandbox.report import LevelReport, Report, TierReport
 
 
-# Goes with the change that starts workers with an end on the network behind the walls.
-_NOT_YET = "This version confines workers between local folders; others not yet."
-
-
 def report(page: Page, found: "Report") -> list[Line]:
     """Return the whole report; its first line is the verdict."""
     rows = [_tier(each) for each in found.tiers]
-    lines = [line(Span(_verdict(found), BOLD)), line(_NOT_YET), ()]
+    lines = [line(Span(_verdict(found), BOLD)), ()]
     lines += table(page, ("declared tier", "between local folders", "with a network end"), rows)
     for level in found.levels:
         lines += [(), *_level(page, level)]

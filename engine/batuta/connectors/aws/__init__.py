@@ -31,6 +31,20 @@ def _hosts(connection: "Connection", address: "Address") -> "tuple[HostNeed, ...
     return hosts_for(connection, address)
 
 
+def _chain(connection: "Connection") -> tuple[Mapping[str, str], Mapping[str, Json]]:
+    """Return the keys and the region that the profile's chain gives now."""
+    from batuta.connectors.aws.client import keys_of, region_of
+
+    keys = keys_of(connection)()
+    found = {
+        "accessKeyId": keys.access_key,
+        "secretAccessKey": keys.secret_key,
+        "sessionToken": keys.token or "",
+    }
+    region = region_of(connection)
+    return {k: v for k, v in found.items() if v}, {"region": region} if region else {}
+
+
 def _missing() -> str | None:
     from importlib.util import find_spec
 
@@ -105,4 +119,5 @@ CONNECTOR = Connector(
     missing=_missing,
     implicit=_implicit,
     hosts=_hosts,
+    chain=_chain,
 )

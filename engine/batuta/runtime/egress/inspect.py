@@ -239,13 +239,18 @@ class Talk:
         )
 
     def _outgoing(self, asked: Asked) -> h11.Request:
-        """Return the request as it goes on: no credential but the one that the hook gives."""
+        """Return the request as it goes on: no credential but the one that the hook gives.
+
+        A worker that was given keys of its own, and no hook, sends its own.
+        """
         request = asked.request
         given = list(request.headers)
-        headers = end_to_end(given, *CREDENTIALS, b"expect")
-        hook = self.connection.station.credentials
+        station = self.connection.station
+        hook, keeps = station.credentials, station.keeps
+        taken = CREDENTIALS if hook is not None or not keeps else (b"proxy-authorization",)
+        headers = end_to_end(given, *taken, b"expect")
         if hook is None:
-            if any(name in CREDENTIALS for name, _ in given):
+            if not keeps and any(name in CREDENTIALS for name, _ in given):
                 asked.notes = (str(Code.HTTP_CREDENTIAL),)
         else:
             try:

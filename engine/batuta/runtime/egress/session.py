@@ -131,15 +131,17 @@ class GatewayRun:
         policy: Policy,
         whole: Policy | None = None,
         credentials: CredentialHook | None = None,
+        keeps: bool = False,
     ) -> Door:
         """Serve a listener that was made inside a worker's namespace; the socket is taken over.
 
         Args:
             whole: The policy that this one was narrowed from: its caps are those of the run.
             credentials: Asked in inspect mode for the headers that a request goes on with.
+            keeps: In inspect mode the worker's own credentials go on.
         """
         host, port = listener.getsockname()[:2]
-        station = self._station(worker, (policy, whole), credentials)
+        station = self._station(worker, (policy, whole), (credentials, keeps))
         return self._open(listener, (host, port), station)
 
     def serve_private(
@@ -149,10 +151,11 @@ class GatewayRun:
         policy: Policy,
         whole: Policy | None = None,
         credentials: CredentialHook | None = None,
+        keeps: bool = False,
     ) -> Door:
         """Serve connections that only `Door.dial` makes, for a worker without a namespace."""
         private = PrivateListener()
-        station = self._station(worker, (policy, whole), credentials)
+        station = self._station(worker, (policy, whole), (credentials, keeps))
         return self._open(private.socket, (LOOPBACK, private.port), station, private)
 
     def close(self) -> None:
@@ -184,7 +187,7 @@ class GatewayRun:
         self,
         worker: WorkerIdentity,
         policies: tuple[Policy, Policy | None],
-        credentials: CredentialHook | None,
+        credentials: tuple[CredentialHook | None, bool],
     ) -> Station:
         policy, whole = policies
         shared = None if whole is None else (self._caps, whole)
@@ -194,7 +197,7 @@ class GatewayRun:
             with self._guard:
                 return self._ledgers.setdefault(key, Ledger(policy, shared))
 
-        return Station(self._world, policy, worker, ledger_of, credentials)
+        return Station(self._world, policy, worker, ledger_of, *credentials)
 
     def _open(
         self,

@@ -110,10 +110,14 @@ class World:
 
 @dataclass(slots=True)
 class Station:
-    """One listener's side of it. `worker` may change between actions; `policy` never does."""
+    """One listener's side of it. `worker` may change between actions; `policy` never does.
+
+    `keeps`: the worker was given keys of its own, which go out with what it asks in inspect mode.
+    """
 
     world: World
     policy: Policy
     worker: WorkerIdentity
     ledger_of: Callable[[WorkerIdentity], Ledger]
     credentials: CredentialHook | None = None
+    keeps: bool = False

@@ -134,9 +134,8 @@ def _run(request: TaskRequest, channel: socket.socket, limits: Limits) -> Iterat
     elif request.copy is not None:
         yield _copy(request.copy, channel, moved)
     elif request.upload is not None:
-        mover.put(
-            request.upload.items, Path(request.upload.staging), on_progress=moved, retry=again
-        )
+        # Not tried again here: what may be sent is measured for one pass, and the driver has more.
+        mover.put(request.upload.items, Path(request.upload.staging), on_progress=moved)
         yield ChunkReceipt(task=request.upload.id, chunk=0, done=True)
     elif request.merge is not None:
         from batuta.runtime.worker.merge import merge

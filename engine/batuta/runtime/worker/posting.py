@@ -29,25 +29,27 @@ class Way:
     """The only way out of a worker: what it may reach, and whose budgets count.
 
     `policy` is what the gateway goes by; `whole` is the dataset's own, whose caps the workers of
-    a run share. `credentials` signs requests for the worker, which then holds no key.
+    a run share. `credentials` signs requests for the worker, which then holds no key; `keeps`
+    lets those go out that it has itself, and is for workers that are given keys.
     """
 
     policy: Policy
     whole: Policy
     credentials: "CredentialHook | None" = field(default=None, compare=False)
+    keeps: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Posting:
     """Workers of equal postings may stand in for each other.
 
-    `need` None: no level is asked for, and none is put up. `clearance` is the confidentiality of what such a worker may see; `holder` names the
+    `clearance` is the confidentiality of what such a worker may see; `holder` names the
     credentials that it is handed, empty for none. `read` and `write` are absolute paths.
     `way` None: no network at all. `stop`: it ends with the first connection that is refused.
     """
 
     role: Role
-    need: Need | None
+    need: Need
     clearance: str
     read: tuple[str, ...] = ()
     write: tuple[str, ...] = ()

@@ -44,7 +44,6 @@ WORKER_CODE = (
     "from batuta.runtime.worker.main import main; main()"
 )
 _PASSED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "SYSTEMROOT")
-_NO_WALLS = Choice(level=Level.ADVISORY)
 _numbers = itertools.count(1)
 
 Identity = tuple[int, int] | None
@@ -121,7 +120,7 @@ class Warden:
                 put up; EGR203, a path that the errand needs cannot be opened. Nothing runs.
         """
         posting = errand.posting
-        choice = _NO_WALLS if posting.need is None else levels.choose(posting.need)
+        choice = levels.choose(posting.need)
         if choice.enforced:
             for path in errand.uses:
                 places.check([path] if os.path.exists(path) else [])
@@ -156,6 +155,7 @@ class Warden:
         gateway = self.gate.gateway
         mine: dict[str, Any] = {
             "worker": _identity(errand, name), "policy": way.policy, "whole": way.whole,
+            "keeps": way.keeps,
             "credentials": way.credentials if start.choice.enforced else None,
         }  # fmt: skip
         handle: GatewayHandle | None = None
