@@ -1,18 +1,21 @@
 """With an end on the network a worker reaches it through the run's gateway, and nothing else."""
 
 import json
+import time
 from typing import Any
 
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from tests.acceptance.egress.sink import Sink
-from tests.acceptance.faults.space import Space, at_s3, events, ids, write
+from tests.acceptance.faults.space import Space, at_s3, children_of, events, ids, write
 from tests.conftest import Place
 from tests.kernel import requires_kernel
 
 SOVEREIGNTY = 14
+PATIENT_S = 300
 # It asks the gateway itself for another host, as a hostile library would that knows its proxy.
 _ASKS = """
 import os, socket
@@ -71,7 +74,7 @@ def test_a_store_is_written_and_read_through_the_gateway_which_says_who_and_what
 ) -> None:
     rows = _filled(space, lake)
     _declare(space, lake)
-    text = space.apply()
+    text = space.apply(timeout_s=PATIENT_S)
     assert "workers: enforced, isolated" in " ".join(text.split())
     assert pq.read_table(next((space.root / "out/down").glob("*.parquet"))).equals(rows)
     told = _rows(space)
@@ -98,7 +101,7 @@ def test_a_worker_with_a_way_out_still_gets_nowhere_else(space: Space, lake: Pla
     _declare(space, lake)
     with Sink(str(space.root.parent)) as sink:
         hostile = sink.hostile("/nothing", str(space.root.parent / "stolen"))
-        space.apply(before=f"prepare_workers({hostile!r})")
+        space.apply(before=f"prepare_workers({hostile!r})", timeout_s=PATIENT_S)
         assert sink.taken == set()
 
 
@@ -113,7 +116,12 @@ def test_a_refused_host_is_an_event_a_row_a_count_and_exit_code_14(
     asks = f"WAITS = {waits}\n{_ASKS}"
     told = space.root / "events.jsonl"
     code, text = space.run(
-        "apply", "--yes", "--events", str(told), before=f"prepare_workers({asks!r})"
+        "apply",
+        "--yes",
+        "--events",
+        str(told),
+        before=f"prepare_workers({asks!r})",
+        timeout_s=PATIENT_S,
     )
     assert code == SOVEREIGNTY, text
     assert "refused" in text
@@ -128,7 +136,50 @@ def test_a_refused_host_is_an_event_a_row_a_count_and_exit_code_14(
         assert engine.runs()[0].refused == finished["refused"]
     finally:
         engine.close()
-    code, text = space.run("plan", before=f"prepare_workers({asks!r})")
+    code, text = space.run("plan", before=f"prepare_workers({asks!r})", timeout_s=PATIENT_S)
     assert code == SOVEREIGNTY, text
-    code, text = space.run("drift", before=f"prepare_workers({asks!r})")
+    code, text = space.run("drift", before=f"prepare_workers({asks!r})", timeout_s=PATIENT_S)
     assert code == SOVEREIGNTY, text
+
+
+@requires_kernel("user namespaces")
+@pytest.mark.parametrize("waits", [True, False])
+def test_where_the_policy_says_stop_the_worker_ends_and_nothing_is_committed(
+    space: Space, lake: Place, waits: bool
+) -> None:
+    """Finishing before the verdict does not help it."""
+    _filled(space, lake)
+    _declare(space, lake, "onViolation: Stop")
+    asks = f"WAITS = {waits}\n{_ASKS}"
+    code, text = space.run(
+        "apply", "--yes", before=f"prepare_workers({asks!r})", timeout_s=PATIENT_S
+    )
+    assert code == SOVEREIGNTY, text
+    assert "EGR306" in text
+    assert not list((space.root / "out").rglob("part-*"))
+    space.apply(timeout_s=PATIENT_S)
+
+
+@requires_kernel("user namespaces")
+def test_when_batuta_dies_no_connection_of_a_worker_survives(space: Space, lake: Place) -> None:
+    _filled(space, lake)
+    _declare(space, lake)
+    hold = "import time, os\nif os.environ.get('HTTPS_PROXY'): time.sleep(600)"
+    process = space.start("plan", before=f"prepare_workers({hold!r})")
+    deadline = time.monotonic() + 90
+    while not (workers := [c for c in children_of(process) if _is_worker(c)]):
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.kill()
+    process.communicate()
+    gone, alive = psutil.wait_procs(workers, timeout=20)
+    assert gone
+    assert alive == []
+
+
+def _is_worker(child: psutil.Process) -> bool:
+    try:
+        return "worker.main" in " ".join(child.cmdline())
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return False
