@@ -11,6 +11,7 @@ import psutil
 import pytest
 import yaml
 
+from batuta.runtime.planning import PlanRequest
 from batuta.runtime.worker.pool import WorkerPool
 from tests.acceptance.labels.shell import PUBLIC, Shell
 from tests.acceptance.laws.bench import document
@@ -156,7 +157,7 @@ def test_a_workers_environment_and_arguments_hold_no_credential(
             "apiVersion: batuta.dev/v1\nkind: Dataset\nmetadata: {name: x}\n"
             "spec: {source: here/, destination: out/, format: ald}\n"
         )
-        engine.observer.source(dataset, {})
+        engine.plan(PlanRequest(single=dataset), lambda _event: None)
         fresh = set(psutil.Process().children(recursive=True)) - before
         held = [
             Path(f"/proc/{process.pid}/{name}").read_bytes()
