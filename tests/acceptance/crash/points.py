@@ -158,7 +158,7 @@ def arm_driver(spec: Spec) -> None:
         return real(
             argv, channel,
             replace(
-                walls, read_paths=(*walls.read_paths, os.path.join(_ROOT, "tests")),
+                walls, read_paths=(*walls.read_paths, _HERE),
                 write_paths=(*walls.write_paths, spec.trace),
             ),
         )  # fmt: skip
@@ -177,7 +177,8 @@ def _die_along(trace: str) -> None:
         threading.Event().wait(_LOOK_S)
 
 
-_ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
+# The folder itself, since a worker may list no folder above those that it may read.
+_HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 def _writes(_client: Any, operation: str, *_more: Any, **_named: Any) -> bool:
@@ -188,7 +189,7 @@ def worker_code(spec: Spec) -> str:
     """Return the code of a worker that counts, and perhaps dies, as the spec says."""
     return (
         "import sys; sys.path.insert(0, sys.argv.pop(1)); sys.dont_write_bytecode = True; "
-        f"sys.path.insert(1, {_ROOT!r}); from tests.acceptance.crash import points; "
+        f"sys.path.insert(1, {_HERE!r}); import points; "
         f"points.arm_worker({spec.text()!r}); "
         "from batuta.runtime.worker.main import main; main()"
     )
