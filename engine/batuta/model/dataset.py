@@ -57,7 +57,12 @@ class DatasetStore(Protocol):
         ...
 
     def announce(
-        self, draft: LogEntry, base: Head | None, staged: Sequence[tuple[str, str]]
+        self,
+        draft: LogEntry,
+        base: Head | None,
+        staged: Sequence[tuple[str, str]],
+        *,
+        mend: bool = False,
     ) -> None:
         """Prepare a commit whose files are uploaded between this and `commit`.
 
@@ -65,11 +70,20 @@ class DatasetStore(Protocol):
         """
         ...
 
-    def commit(self, draft: LogEntry, base: Head | None, staged: Sequence[tuple[str, str]]) -> Head:
+    def commit(
+        self,
+        draft: LogEntry,
+        base: Head | None,
+        staged: Sequence[tuple[str, str]],
+        *,
+        mend: bool = False,
+    ) -> Head:
         """Publish staged files, make the entry visible, retire what it supersedes.
 
         `draft.version` and `draft.parent` follow from `base` and are filled in. `staged` pairs
-        (local file, path in the dataset); empty where the parts were uploaded already.
+        (local file, path in the dataset); empty where the parts were uploaded already. `mend`
+        (given to one of the two verbs, the first) hashes what lies there, publishes parts again
+        that are spoilt or missing, and lets no spoilt part become history.
 
         Raises:
             CommitConflict: another writer committed after `base`; nothing became visible.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 import batuta
+from batuta.core.reasons import Why
 from batuta.core.selection import source_text
 from batuta.core.units import reconcile
 from batuta.model.address import parse_address
@@ -178,13 +179,15 @@ class Act:
         self, action: TransferAction, dataset: DatasetStore, entry: LogEntry, staged: Staged
     ) -> "tuple[Head, _Confined]":
         base = action.preconditions.head
+        mend = any(reason.code == Why.RESYNC for reason in action.reasons)
         levels = set(staged.levels)
         if not dataset.files.moves:
-            dataset.announce(entry, base, staged.files)
+            dataset.announce(entry, base, staged.files, mend=mend)
             levels |= self._upload(action, dataset, staged)
+            mend = False  # what was uploaded lies there now
         confined = _Confined.of(levels)
         self._tell(action.target.resource, confined)
-        return dataset.commit(entry, base, staged.files), confined
+        return dataset.commit(entry, base, staged.files, mend=mend), confined
 
     def observer_address(self, action: TransferAction) -> str:
         """The canonical address of what was read."""

@@ -21,13 +21,14 @@ from batuta.connectors.alimentar.fold import Fold, Logged, fold
 from batuta.connectors.alimentar.intents import (
     all_intents,
     intent_of,
-    is_mine,
     is_same,
+    is_same_work,
     is_standing,
     work_name,
     write_intent,
 )
 from batuta.connectors.alimentar.log import Log, append, next_place, open_log, write_checkpoint
+from batuta.connectors.alimentar.mend import set_spoilt_aside
 from batuta.connectors.alimentar.names import check_keys, entry_name, is_part_name
 from batuta.connectors.alimentar.place import by_path, many_in_history, size_of
 from batuta.connectors.alimentar.sealing import drop_staged, place_seal, stage_seal
@@ -45,12 +46,22 @@ _FEW = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pending:
-    """A commit that is announced: its entry, and the intent at `path` unless no file moves."""
+    """A commit that is announced: its entry, and the intent at `path` unless no file moves.
+
+    `mended` are paths that keep their content by the log, and get it back by this commit.
+    """
 
     log: Log | None
     entry: LogEntry
     intent: Intent | None
     path: str = ""
+    mended: frozenset[str] = frozenset()
+
+    @property
+    def published(self) -> frozenset[str]:
+        """The paths that get a content."""
+        moving = self.intent.added if self.intent is not None else ()
+        return self.mended.union(part.path for part in moving)
 
 
 def commit(
@@ -61,27 +72,36 @@ def commit(
     staged: Staged = (),
     *,
     sign: Sign | None = None,
+    mend: bool = False,
 ) -> Log:
     """Publish `staged` and commit `draft` on top of `base`; return the log with it.
 
     `log` is the log as it was opened. Version and parent of the draft are filled in, and paths
     that it adds anew are counted among its `removed`. `staged` pairs (local file, path);
-    added parts that are not in it are taken out of history, or lie in place already.
+    added parts that are not in it are taken out of history, or lie in place already. With
+    `mend` the parts that it replaces are hashed: those that stay are put right from `staged`,
+    and no spoilt one becomes history.
 
     Raises:
         CommitConflict: LOG106, LOG107 or LOG108: another run was first; nothing is visible.
         BatutaError: LOG111, LOG112, LOG113: names that cannot be used, all of them.
         ConnectorError: LOG109, LOG121: the draft names what is not there.
     """
-    pending = announce(files, log, draft, base, staged)
-    if pending.intent is not None:
-        moving = {part.path for part in pending.intent.added}
-        files.publish([pair for pair in staged if pair[1] in moving])
+    pending = announce(files, log, draft, base, staged, mend=mend)
+    wanted = pending.published
+    if wanted:
+        files.publish([pair for pair in staged if pair[1] in wanted])
     return conclude(files, pending, sign)
 
 
 def announce(
-    files: Files, log: Log | None, draft: LogEntry, base: Head | None, staged: Staged = ()
+    files: Files,
+    log: Log | None,
+    draft: LogEntry,
+    base: Head | None,
+    staged: Staged = (),
+    *,
+    mend: bool = False,
 ) -> Pending:
     """Do all of a commit that comes before publishing; uploads start after it.
 
@@ -100,22 +120,28 @@ def announce(
     fold(before, (Logged(Head(entry.version, ""), entry),))
     paths = {path for _, path in staged}
     revived = _in_history_only(files, entry, before, paths)
+    mended = _mended(files, entry, before, paths) if mend else frozenset()
     intent = intent_of(entry, before.parts, work=work_name(entry, staged), revived=revived)
     if intent is None:
-        return Pending(log=log, entry=entry, intent=None)
+        return Pending(log=log, entry=entry, intent=None, mended=mended)
     if log is None:
         files.prepare()
     path, earlier = next(
-        ((p, i) for p, i in all_intents(files).items() if is_mine(i, intent)), ("", None)
+        ((p, i) for p, i in all_intents(files).items() if is_same_work(i, intent)), ("", None)
     )
     if earlier is not None:
-        # A try of the same work died, or announced itself: it knows what was in history.
+        # A try of the same work died, or announced itself: it knows what was in history, and
+        # which old contents were there at all.
         intent = earlier
     else:
         _check_in_place(files, intent, paths)
         _check_names(files, intent, before, paths)
+        if mend:
+            spoilt = set_spoilt_aside(files, intent.removed)
+            whole = tuple(part for part in intent.removed if part.path not in spoilt)
+            intent = replace(intent, removed=whole)
         path = write_intent(files, intent)
-    pending = Pending(log=log, entry=entry, intent=intent, path=path)
+    pending = Pending(log=log, entry=entry, intent=intent, path=path, mended=mended)
     if size_of(files, entry_name(entry.version)) is not None:
         give_up(files, pending)
         detail = f"{files.location}: version {entry.version} is another run's."
@@ -139,6 +165,7 @@ def conclude(files: Files, pending: Pending, sign: Sign | None = None) -> Log:
             committed = append(files, log, pending.entry)
         except CommitConflict:
             drop_staged(files, waiting)
+            give_up(files, pending)
             raise
         place_seal(files, waiting)
         return write_checkpoint(files, committed)
@@ -164,11 +191,16 @@ def _work(pending: Pending) -> str:
 
 def give_up(files: Files, pending: Pending) -> None:
     """Take back what an announced commit published; the head that is there now stays whole."""
-    if pending.intent is None:
+    if not pending.published:
         return
     log = open_log(files)
+    current = log.folded.parts if log else {}
+    # What was put right and is current no more would be left over.
+    files.delete([path for path in pending.mended if path not in current])
+    if pending.intent is None:
+        return
     others = spared_paths(all_intents(files), without=pending.path)
-    undo(files, log.folded.parts if log else {}, pending.intent, others)
+    undo(files, current, pending.intent, others)
     if is_standing(files, pending.path, pending.intent):
         files.delete([pending.path])
 
@@ -188,6 +220,16 @@ def _placed(draft: LogEntry, before: Fold, base: Head | None) -> LogEntry:
     removed = dict.fromkeys(draft.removed)
     removed.update(dict.fromkeys(p.path for p in draft.added if p.path in before.parts))
     return replace(draft, version=version, parent=parent, removed=tuple(removed))
+
+
+def _mended(files: Files, entry: LogEntry, before: Fold, staged: set[str]) -> frozenset[str]:
+    """Set aside what lies in the place of parts that stay, and return those to publish again."""
+    stays = [
+        part
+        for part in entry.added
+        if part.path in staged and is_same(before.parts.get(part.path), part)
+    ]
+    return set_spoilt_aside(files, stays)
 
 
 def _in_history_only(

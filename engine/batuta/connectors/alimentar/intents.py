@@ -76,6 +76,12 @@ def is_mine(found: Intent, mine: Intent) -> bool:
     )
 
 
+def is_same_work(found: Intent, mine: Intent) -> bool:
+    """True where `found` is a try of `mine`, which may have met old contents that were spoilt."""
+    same = (found.version, found.added) == (mine.version, mine.added)
+    return same and set(found.removed) <= set(mine.removed)
+
+
 def write_intent(files: Files, intent: Intent) -> str:
     """Write `intent` and return its path.
 

@@ -64,6 +64,7 @@ def undo(
             files.move([(kept, old.path)])
         new.pop(old.path)
         changed.append(old.path)
+    changed += _take_back_over_spoilt(files, current, intent)
     orphans = [
         path
         for path, part in new.items()
@@ -74,6 +75,21 @@ def undo(
     ]
     files.delete(orphans)
     return (*changed, *orphans)
+
+
+def _take_back_over_spoilt(files: Files, current: Mapping[str, Part], intent: Intent) -> list[str]:
+    """Take new contents out of the places of current parts that were spoilt before: now missing."""
+    removed = {part.path for part in intent.removed}
+    wrong = [
+        part
+        for part in intent.added
+        if part.path in current
+        and part.path not in removed
+        and not is_same(current[part.path], part)
+        and _lies_in_root(files, part)
+    ]
+    files.delete([part.path for part in wrong])
+    return [part.path for part in wrong]
 
 
 def _put_back_revived(

@@ -63,17 +63,21 @@ class AlimentarStore:
         """See `log.compare_head`."""
         return compare_head(self.files, recorded, open_log(self.files))
 
-    def announce(self, draft: LogEntry, base: Head | None, staged: Staged) -> None:
+    def announce(
+        self, draft: LogEntry, base: Head | None, staged: Staged, *, mend: bool = False
+    ) -> None:
         """Prepare a commit whose files are uploaded between this and `commit`.
 
         Without it an upload over an existing path would destroy what older readers need.
         """
-        announce(self.files, open_log(self.files), draft, base, staged)
+        announce(self.files, open_log(self.files), draft, base, staged, mend=mend)
 
-    def commit(self, draft: LogEntry, base: Head | None, staged: Staged) -> Head:
+    def commit(
+        self, draft: LogEntry, base: Head | None, staged: Staged, *, mend: bool = False
+    ) -> Head:
         """See `commit.commit`."""
         log = open_log(self.files)
-        return commit(self.files, log, draft, base, staged, sign=self.seal.sign).head
+        return commit(self.files, log, draft, base, staged, sign=self.seal.sign, mend=mend).head
 
     def recover(self, alive: frozenset[str]) -> tuple[str, ...]:
         """See `recover.recover`."""
