@@ -56,26 +56,32 @@ def cannot_write(path: str, reason: str) -> Diagnostic:
 
 
 def nobody_to_ask(command: str) -> Diagnostic:
-    """CLI104."""
+    """CLI104. What `plan` can save is what `apply` does; other commands are agreed to."""
+    way = f"Agree in advance:\n  {command} --yes"
+    if command.partition(" ")[2].partition(" ")[0] == "apply":
+        asked = command.removeprefix("batuta apply")
+        way = (
+            "Apply a plan that was saved and read before, or agree in advance:\n"
+            f"  batuta plan{asked} --out plan.json\n"
+            "  batuta apply plan.json\n"
+            f"  {command} --yes"
+        )
     return Diagnostic(
         code="CLI104",
         summary="There is nobody to ask",
         detail=f"`{command}` asks before it changes anything, and this is not a terminal.",
-        fix="Apply a plan that was saved and read before, or agree in advance:\n"
-        "  batuta plan --out plan.json\n"
-        "  batuta apply plan.json\n"
-        f"  {command} --yes",
+        fix=way,
     )
 
 
-def another_digest(wanted: str, found: str) -> Diagnostic:
+def another_digest(wanted: str, found: str, command: str = "batuta apply") -> Diagnostic:
     """CLI105."""
     return Diagnostic(
         code="CLI105",
         summary="This is not the approved plan",
         detail=f"Approved is {wanted}, but this plan's digest is {found}.",
         fix="Apply the plan that was approved, or have this one approved:\n"
-        f"  batuta apply --approve-digest {found[:16]}",
+        f"  {command} --approve-digest {found[:16]}",
     )
 
 

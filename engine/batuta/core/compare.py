@@ -48,6 +48,8 @@ def compared(
                       effect=Effect.ADDS, reading=read_all(case, source), shaped=shaped,
                       approvals=answer.approvals)  # fmt: skip
         return finish(draft, extra)
+    if facts.source.rstrip("/") == live.source.rstrip("/"):
+        facts = replace(facts, source=live.source)  # a folder with and without its slash is one
     if facts.schema is not live.schema and same_schema(facts.schema, live.schema):
         facts = replace(facts, schema=live.schema)
     recorded = record.facts if record is not None and not case.moved else None

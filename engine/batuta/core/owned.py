@@ -44,7 +44,8 @@ def _log_bars(case: Case, *, resync: bool) -> Decision | None:
         found = refusals.rollback(dataset.address, place, head)
         return Decision(action=stop(case, Why.ROLLBACK, (found,)))
     if state.condition == "damaged" and not (resync and snapshot is not None):
-        found = refusals.damaged(dataset.address, place, state)
+        typed = dataset.origin is Origin.COMMAND
+        found = refusals.damaged(dataset.address, place, state, typed=typed)
         return Decision(action=stop(case, Why.DESTINATION_DRIFT, (found, *state.problems)))
     if snapshot is not None and is_taken_over(case) and not _may_take_over(case):
         found = refusals.other_resource(dataset, snapshot.entry.resource)

@@ -17,7 +17,7 @@ from batuta.core.order import ordered
 from batuta.core.plan_input import Observation, PlanInput, is_named
 from batuta.core.reasons import Why, reason
 from batuta.core.removal import orphaned
-from batuta.core.select import Selection, select
+from batuta.core.select import Selection, resynced, select
 from batuta.model.canonical import Json
 from batuta.model.diagnostic import Diagnostic
 from batuta.model.observed import DestinationState
@@ -33,14 +33,17 @@ def plan(given: PlanInput) -> Plan:
     Selectors that meet nothing are errors among the plan's diagnostics. Linear in datasets
     and units, but for sorting.
     """
-    world = world_of(given)
     orphans = {
         orphan.record.address.removeprefix(_DATASET): orphan
         for orphan in given.orphans
         if orphan.record.origin != Origin.COMMAND.value
         or is_named((*given.asked.destroy, *given.asked.release), orphan.record.address)
     }
-    selection = select(given.desired, given.asked, tiers=_tiers(given), others=orphans)
+    tiers = _tiers(given)
+    selection = select(given.desired, given.asked, tiers=tiers, others=orphans)
+    names, misspelt = resynced(given.desired, given.asked, tiers=tiers, others=orphans)
+    given = replace(given, asked=replace(given.asked, resync=names))
+    world = world_of(given)
     decisions = _datasets(world, selection)
     used = {_folder(dataset) for dataset in given.desired.datasets}
     decisions += [
@@ -62,6 +65,7 @@ def plan(given: PlanInput) -> Plan:
         actions=tuple(decision.action for decision in decisions),
         diagnostics=selection.diagnostics
         + _notes(given, selection)
+        + misspelt
         + tuple(found for decision in decisions for found in _by_code(decision.diagnostics)),
         limits=_limits(workspace.limits),
     )

@@ -4,7 +4,7 @@ from batuta.core.case import Case
 from batuta.core.plan_input import HeadRelation
 from batuta.model.diagnostic import Diagnostic, Location, Severity
 from batuta.model.observed import DestinationState
-from batuta.model.resource import Dataset
+from batuta.model.resource import Dataset, Origin
 
 
 def foreign(address: str, destination: str, state: DestinationState) -> Diagnostic:
@@ -20,13 +20,22 @@ def foreign(address: str, destination: str, state: DestinationState) -> Diagnost
     )
 
 
-def damaged(address: str, destination: str, state: DestinationState) -> Diagnostic:
+def resync_of(address: str, *, typed: bool) -> str:
+    """Return how to read one dataset anew; a one-line command is typed again."""
+    if typed:
+        return "typing the command again with `--resync`"
+    return f"`batuta apply --resync {address.partition('/')[2]}`"
+
+
+def damaged(
+    address: str, destination: str, state: DestinationState, *, typed: bool = False
+) -> Diagnostic:
     """Files that the log names are missing or changed, or the log cannot be read."""
     first = f": {state.problems[0].detail}" if state.problems else "."
     more = f" And {len(state.problems) - 1} more." if len(state.problems) > 1 else ""
     way = (
-        f"Look with `batuta data verify {destination}`, then read the source anew with"
-        f" `--resync {address.partition('/')[2]}`."
+        f"Look with `batuta data verify {destination}`, then read the source anew by"
+        f" {resync_of(address, typed=typed)}."
         if state.snapshot is not None
         else f"Look with `batuta data verify {destination}` and restore `_log/` from a copy."
     )
@@ -41,13 +50,14 @@ def damaged(address: str, destination: str, state: DestinationState) -> Diagnost
 
 def gone(dataset: Dataset) -> Diagnostic:
     """The state knows a dataset and nothing is left of it."""
+    typed = dataset.origin is Origin.COMMAND
     return Diagnostic(
         code="DRF106",
         summary="A recorded dataset is no longer there",
         detail=f"The state records {dataset.address} at {dataset.destination}, and nothing is"
         " there now.",
-        fix=f"Restore the folder, or make it anew with `--resync {dataset.name}`, or forget it"
-        f" with `batuta release {dataset.name}`.",
+        fix=f"Restore the folder, or make it anew by {resync_of(dataset.address, typed=typed)},"
+        f" or forget it with `batuta release {dataset.destination if typed else dataset.name}`.",
         locations=dataset.place("spec.destination"),
         address=dataset.address,
     )
@@ -200,7 +210,8 @@ def hidden_deletes(dataset: Dataset) -> Diagnostic:
         summary="Deletes at the source are not seen",
         detail=f"{dataset.address} follows its source by its cursor; rows that are deleted there"
         " stay here, and rows that come with an older cursor than `lookback` allows are not seen.",
-        fix=f"From time to time read everything with `--resync {dataset.name}`.",
+        fix="From time to time read everything by"
+        f" {resync_of(dataset.address, typed=dataset.origin is Origin.COMMAND)}.",
         severity=Severity.WARNING,
         locations=dataset.place("spec.mode"),
         address=dataset.address,
@@ -279,7 +290,8 @@ def kept_label(dataset: Dataset, kept: str, new: str) -> Diagnostic:
         summary="Rows that stay carry another label",
         detail=f"{dataset.address} keeps rows labelled {kept} beside rows labelled {new}; the"
         " tier does not admit both together.",
-        fix=f"Read everything anew with `--resync {dataset.name}`.",
+        fix="Read everything anew by"
+        f" {resync_of(dataset.address, typed=dataset.origin is Origin.COMMAND)}.",
         locations=dataset.place("spec.tier"),
         address=dataset.address,
     )

@@ -6,7 +6,7 @@ are a union; excluding wins.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
@@ -55,6 +55,27 @@ def select(
             names = graph.grown(names, text)
             chosen = chosen | names if keep else chosen - names
     return Selection(frozenset(chosen), tuple(found))
+
+
+def resynced(
+    desired: Desired, asked: Asked, *, tiers: Mapping[str, str], others: Iterable[str]
+) -> tuple[tuple[str, ...], tuple[Diagnostic, ...]]:
+    """Return the names that are to be read anew, and what is wrong with what was typed.
+
+    Names that may lose data are checked as well: a misspelt one would allow nothing, silently.
+    """
+    others = tuple(others)
+    wanted = replace(asked, select=asked.resync, exclude=())
+    chosen = select(desired, wanted, tiers=tiers, others=others)
+    found = [*chosen.diagnostics]
+    known = sorted({*others, *(dataset.name for dataset in desired.datasets)})
+    found += [
+        _nothing(name, known)
+        for name in asked.allow_data_loss
+        if name.removeprefix("Dataset/") not in known
+    ]
+    names = tuple(sorted(chosen.names)) if asked.resync else ()
+    return names, tuple(found) if asked.resync else tuple(found[len(chosen.diagnostics) :])
 
 
 class Graph:
@@ -115,6 +136,9 @@ def _nothing(text: str, known: Sequence[str]) -> Diagnostic:
         code="PLN117",
         summary="A selector meets no dataset",
         detail=f"{text!r} chooses none of the {len(known)} datasets.",
-        fix=f"Write {prefix + near[0]!r}." if near else "List the names with `batuta render`.",
+        fix=f"Write {prefix + near[0]!r}."
+        if near
+        else "List the names with `batuta render`, and with `batuta state list` those that no"
+        " document describes.",
         locations=(Location("<command line>", 1, 1),),
     )

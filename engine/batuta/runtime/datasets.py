@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 import batuta
@@ -72,6 +73,25 @@ class Datasets:
             dataset=opened, record=record,
         )  # fmt: skip
 
+    def name_of(self, where: str) -> str:
+        """Return the name of the dataset that `where` names, as a resource or by its place.
+
+        What is nobody's name and no recorded place comes back as it is, for the plan to refuse.
+        """
+        name = where.removeprefix("Dataset/")
+        if name in self.wanted or self.store.resource(f"Dataset/{name}") is not None:
+            return name
+        try:
+            place = parse_address(where)
+        except ValueError:
+            return name
+        record = self._recorded_at(place)
+        if record is not None:
+            return record.address.partition("/")[2]
+        there = str(place).rstrip("/")
+        by_place = {str(d.destination).rstrip("/"): name for name, d in self.wanted.items()}
+        return by_place.get(there, name)
+
     def _recorded_at(self, destination: Address) -> ResourceRecord | None:
         wanted = str(destination).rstrip("/")
         for record in self.store.resources():
@@ -112,14 +132,35 @@ class Datasets:
             return place
         if state.condition == "damaged":
             raise BatutaError(*state.problems)
-        raise BatutaError(
-            Diagnostic(
-                code="DAT101",
-                summary="No dataset there",
-                detail=f"`{where}` has no log of batuta ({state.condition}).",
-                fix="Name a dataset of the manifests, or a folder that batuta wrote.",
-            )
+        raise BatutaError(self._nothing_at(where, place, state.condition))
+
+    def way_to(self, where: str, place: Place) -> str | None:
+        """Return what helps who named a dataset that has no log: it may be new, or misspelt."""
+        name = place.resource.partition("/")[2]
+        if name in self.wanted:
+            return f"It was not applied yet: `batuta apply --select {name}`."
+        known = [*self.wanted, *(r.address.partition("/")[2] for r in self.store.resources())]
+        near = get_close_matches(where.removeprefix("Dataset/"), known, n=1)
+        return f"Write `{near[0]}`, or a folder that batuta wrote." if near else None
+
+    def _nothing_at(self, where: str, place: Place, condition: str) -> Diagnostic:
+        fix = self.way_to(where, place)
+        if condition == "foreign":
+            fix = f"Adopt what lies there with `batuta import {where}`, or name another place."
+        return Diagnostic(
+            code="DAT101",
+            summary="No dataset there",
+            detail=f"`{where}` has no log of batuta ({condition}).",
+            fix=fix or "Name a dataset of the manifests, or a folder that batuta wrote.",
         )
+
+    def recorded_format(self, dataset: Dataset) -> str | None:
+        """Return the format that a destination's log records; None where there is none to read."""
+        try:
+            snapshot = self.observer.store(dataset).snapshot()
+        except BatutaError:
+            return None  # the plan says why
+        return snapshot.entry.facts.format if snapshot is not None else None
 
     def adoption(
         self, where: str, told: Callable[[str], TableSchema | None], *, write: bool

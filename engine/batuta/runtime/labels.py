@@ -201,7 +201,8 @@ class Labels:
                     summary="No label lies there",
                     detail=f"`{where}` has no log of batuta, so it has no label that could be"
                     " shown or decided about.",
-                    fix=f"Bring it in as a dataset first: batuta data sync {where} DESTINATION",
+                    fix=self.datasets.way_to(where, place)
+                    or f"Bring it in as a dataset first: batuta data sync {where} DESTINATION",
                 )
             )
         return place, snapshot

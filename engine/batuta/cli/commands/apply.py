@@ -7,13 +7,13 @@ import click
 
 from batuta.cli import flow, refusals
 from batuta.cli.app import App, pass_app
-from batuta.cli.commands.plan import next_command
 from batuta.cli.options import (
     drift_option,
     loss_option,
     selection_options,
     workspace_options,
 )
+from batuta.cli.typed import typed
 from batuta.model.diagnostic import BatutaError
 from batuta.model.plan import Envelope
 
@@ -74,7 +74,10 @@ def command(
     """
     from batuta.runtime.planning import PlanRequest
 
-    words = next_command(app, plan)
+    words = typed(
+        app, "apply", *([plan] if plan else []), select=select, exclude=exclude, resync=resync,
+        on_drift=on_drift, allow_data_loss=allow_data_loss, yes=yes,
+    )  # fmt: skip
     run = flow.Run(resume=words, lock_timeout_s=lock_timeout, events=events)
     consent = flow.Consent(command=words, yes=yes, allow_data_loss=allow_data_loss)
     if plan is not None:
@@ -127,7 +130,7 @@ def _apply_approved(
 ) -> int:
     """Apply a plan that somebody has read already: only losses are still to be allowed."""
     if len(digest) < _LEAST_DIGEST or not envelope.digest.startswith(digest.lower()):
-        raise BatutaError(refusals.another_digest(digest, envelope.digest))
+        raise BatutaError(refusals.another_digest(digest, envelope.digest, consent.command))
     flow.show(app, envelope)
     read_before = flow.Consent(
         command=consent.command, yes=True, allow_data_loss=consent.allow_data_loss

@@ -5,6 +5,7 @@ import click
 from batuta.cli import flow
 from batuta.cli.app import App, pass_app
 from batuta.cli.options import loss_option, workspace_options
+from batuta.cli.typed import typed
 
 
 @click.command("destroy")
@@ -16,7 +17,7 @@ from batuta.cli.options import loss_option, workspace_options
 def command(
     app: App, datasets: tuple[str, ...], allow_data_loss: tuple[str, ...], yes: bool
 ) -> int:
-    """Delete the data of DATASET, after showing every file it has and asking.
+    """Delete the data of DATASET (a name or a path), after showing every file and asking.
 
     Only what batuta made or imported is ever deleted, and never what is protected.
 
@@ -26,9 +27,10 @@ def command(
     """
     from batuta.runtime.planning import PlanRequest
 
-    words = f"batuta destroy {' '.join(datasets)}"
+    words = typed(app, "destroy", *datasets, allow_data_loss=allow_data_loss, yes=yes)
+    app.single = datasets[0]  # outside a workspace each place has a state of its own
     engine = app.open()
-    names = tuple(name.removeprefix("Dataset/") for name in datasets)
+    names = tuple(engine.datasets.name_of(name) for name in datasets)
     request = PlanRequest(destroy=names, select=names, allow_data_loss=allow_data_loss)
     # Naming a dataset here is the consent to lose its data; the question is still asked.
     consent = flow.Consent(command=words, yes=yes, allow_data_loss=(*allow_data_loss, *names))

@@ -6,6 +6,7 @@ from batuta.cli import flow, refusals
 from batuta.cli.app import App, pass_app
 from batuta.cli.exit import Exit
 from batuta.cli.options import workspace_options
+from batuta.cli.typed import typed
 from batuta.cli.views import tables
 
 
@@ -24,7 +25,7 @@ def command(app: App, path: str, yes: bool) -> int:
         batuta import ./out/orders/
     """
     if not yes and not app.can_ask:
-        return flow.refuse(app, refusals.nobody_to_ask(f"batuta import {path}"))
+        return flow.refuse(app, refusals.nobody_to_ask(typed(app, "import", path)))
     engine = app.open()
     app.out.write(tables.adoption(app.out.page, path, engine.import_dataset(path, write=False)))
     if not yes and not app.agrees([], "Adopt these files?"):

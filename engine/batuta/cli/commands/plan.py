@@ -15,6 +15,7 @@ from batuta.cli.options import (
     selection_options,
     workspace_options,
 )
+from batuta.cli.typed import typed
 from batuta.cli.views import plan_json, plan_markdown, plan_text
 from batuta.model.plan import Envelope
 
@@ -133,7 +134,9 @@ def command(
     if json_into is not None:
         flow.write_document(json_into, plan_json.view(envelope))
     view = plan_text.PlanView(
-        next_command=next_command(app, where),
+        next_command=typed(app, "apply", where)
+        if where is not None
+        else typed(app, "apply", select=select, exclude=exclude, resync=resync, on_drift=on_drift),
         saved=where is not None,
         show_drift=show_drift,
         timings=timings,
@@ -141,12 +144,6 @@ def command(
     )
     _print(app, envelope, view, as_format, max_bytes)
     return with_refusals(of_plan(envelope.plan, detailed=detailed_exitcode), engine.refused)
-
-
-def next_command(app: App, saved: str | None) -> str:
-    """Return the command that applies this plan."""
-    environment = f" --env {app.environment}" if app.environment else ""
-    return f"batuta apply{environment}" + (f" {saved}" if saved else "")
 
 
 def _print(

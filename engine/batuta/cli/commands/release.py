@@ -5,6 +5,7 @@ import click
 from batuta.cli import flow
 from batuta.cli.app import App, pass_app
 from batuta.cli.options import loss_option, workspace_options
+from batuta.cli.typed import typed
 
 
 @click.command("release")
@@ -16,7 +17,7 @@ from batuta.cli.options import loss_option, workspace_options
 def command(
     app: App, datasets: tuple[str, ...], allow_data_loss: tuple[str, ...], yes: bool
 ) -> int:
-    """Forget DATASET and leave its data where it lies.
+    """Forget DATASET (a name or a path) and leave its data where it lies.
 
     \b
     Example:
@@ -24,9 +25,10 @@ def command(
     """
     from batuta.runtime.planning import PlanRequest
 
-    words = f"batuta release {' '.join(datasets)}"
+    words = typed(app, "release", *datasets, allow_data_loss=allow_data_loss, yes=yes)
+    app.single = datasets[0]  # outside a workspace each place has a state of its own
     engine = app.open()
-    names = tuple(name.removeprefix("Dataset/") for name in datasets)
+    names = tuple(engine.datasets.name_of(name) for name in datasets)
     request = PlanRequest(release=names, select=names, allow_data_loss=allow_data_loss)
     consent = flow.Consent(command=words, yes=yes, allow_data_loss=allow_data_loss)
     run = flow.Run(resume=words)

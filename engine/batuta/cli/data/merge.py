@@ -4,7 +4,6 @@ Where the labels of the two do not go together the specification's question is a
 terminal; elsewhere the merge is refused.
 """
 
-import shlex
 from typing import TYPE_CHECKING, assert_never
 
 import click
@@ -14,6 +13,7 @@ from batuta.cli.app import App, pass_app
 from batuta.cli.exit import Exit, of_plan, with_refusals
 from batuta.cli.label.approve import TIERS
 from batuta.cli.options import egress_option, loss_option, workspace_options
+from batuta.cli.typed import typed
 from batuta.cli.views import labels
 from batuta.core.labels.flows import Choice
 from batuta.model.plan import Blocked, Envelope, NoOp
@@ -74,7 +74,7 @@ def command(
     )
     app.single = target
     engine = app.open(connect=False)
-    words = _words(wish)
+    words = _words(app, wish, allow_data_loss, yes=yes)
     if print_manifest:
         documents = merge_documents(engine.datasets, wish)
         app.out.verbatim(documents_text(documents[-1]))
@@ -168,11 +168,11 @@ def _record(app: App, engine: "Engine", way: "Way", wish: "MergeWish") -> "Merge
     return replace(wish, tier=way.to.value) if declassify else wish
 
 
-def _words(wish: "MergeWish") -> str:
-    words = ["batuta", "data", "merge", wish.target, wish.source]
+def _words(app: App, wish: "MergeWish", allowed: tuple[str, ...], *, yes: bool) -> str:
+    words = ["data", "merge", wish.target, wish.source]
     for name in wish.on:
         words += ["--on", name]
     given = (("--conflict", wish.conflict), ("--tier", wish.tier), ("--egress", wish.egress))
     for flag, value in given:
         words += [flag, value] if value else []
-    return shlex.join(words)
+    return typed(app, *words, allow_data_loss=allowed, yes=yes)

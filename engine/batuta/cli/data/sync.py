@@ -4,7 +4,6 @@ No transfer logic lives here. The command builds the manifest that the user coul
 and hands it to the same two calls as `batuta plan` and `batuta apply`.
 """
 
-import shlex
 from typing import TYPE_CHECKING
 
 import click
@@ -13,6 +12,7 @@ from batuta.cli import flow
 from batuta.cli.app import App, pass_app
 from batuta.cli.exit import of_plan, with_refusals
 from batuta.cli.options import drift_option, egress_option, loss_option, workspace_options
+from batuta.cli.typed import typed
 from batuta.cli.views import questions
 
 if TYPE_CHECKING:
@@ -28,12 +28,14 @@ if TYPE_CHECKING:
     "--format",
     "as_format",
     type=click.Choice(["ald", "parquet", "arrow", "files"]),
-    help="Write this format. Default: ald for tables, files (byte for byte) for the rest.",
+    help="Write this format. Default: what DESTINATION has; else ald for a table's address "
+    "(delta+...), files (byte for byte) for folders, prefixes and single files.",
 )
 @click.option("--dry-run", is_flag=True, help="Show the plan and its cost; change nothing.")
 @click.option("--print-manifest", is_flag=True, help="Print the manifest behind this and stop.")
 @click.option("--yes", is_flag=True, help="Agree to the cost. Data loss has to be allowed as well.")
 @egress_option
+@click.option("--resync", is_flag=True, help="Read everything anew, and mend what is spoilt there.")
 @loss_option
 @drift_option
 @pass_app
@@ -46,6 +48,7 @@ def command(
     print_manifest: bool,
     yes: bool,
     egress: str | None,
+    resync: bool,
     allow_data_loss: tuple[str, ...],
     on_drift: "DriftPolicy | None",
 ) -> int:
@@ -60,23 +63,26 @@ def command(
         batuta data sync s3://bucket/dataset/ ./local/data/ --dry-run
         batuta data sync s3://bucket/dataset/ ./local/data/ --egress lake-plain
     """
-    from batuta.manifest.shorthand import command_document, documents_text
     from batuta.runtime.planning import PlanRequest
 
-    try:
-        spec = {"egress": egress} if egress else None
-        document = command_document(source, destination, format=as_format, spec=spec)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="DESTINATION") from error
-    text = documents_text(document)
     app.single = destination
     engine = app.open(connect=False)
+    text = _document(engine, source, destination, as_format, egress)
     if print_manifest:
         app.out.verbatim(_whole_manifest(engine, text))
         return 0
     dataset = engine.loader.single(text)
-    words = _words(source, destination, as_format, egress)
-    request = PlanRequest(single=dataset, on_drift=on_drift, allow_data_loss=allow_data_loss)
+    flags = [["--format", as_format], ["--egress", egress], ["--resync"]]
+    given = [as_format, egress, resync]
+    words = typed(
+        app, "data", "sync", source, destination,
+        *(word for flag, value in zip(flags, given, strict=True) if value for word in flag if word),
+        on_drift=on_drift, allow_data_loss=allow_data_loss, yes=yes,
+    )  # fmt: skip
+    request = PlanRequest(
+        single=dataset, on_drift=on_drift, allow_data_loss=allow_data_loss,
+        resync=(dataset.name,) if resync else (),
+    )  # fmt: skip
     if dry_run:
         envelope = flow.make(app, engine, request)
         flow.show(app, envelope, words)
@@ -91,11 +97,21 @@ def command(
     return flow.plan_and_apply(app, engine, request, consent, flow.Run(resume=words))
 
 
-def _words(source: str, destination: str, as_format: str | None, egress: str | None) -> str:
-    words = ["batuta", "data", "sync", source, destination]
-    for flag, value in (("--format", as_format), ("--egress", egress)):
-        words += [flag, value] if value else []
-    return shlex.join(words)
+def _document(
+    engine: "Engine", source: str, destination: str, as_format: str | None, egress: str | None
+) -> str:
+    """Return the document behind the command; a format that nobody names is the recorded one."""
+    from batuta.manifest.shorthand import command_document, documents_text
+
+    spec = {"egress": egress} if egress else None
+    try:
+        text = documents_text(command_document(source, destination, format=as_format, spec=spec))
+        if as_format is not None:
+            return text
+        kept = engine.datasets.recorded_format(engine.loader.single(text))
+        return documents_text(command_document(source, destination, format=kept, spec=spec))
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="DESTINATION") from error
 
 
 def _whole_manifest(engine: "Engine", text: str) -> str:

@@ -6,6 +6,7 @@ from batuta.cli import flow, refusals
 from batuta.cli.app import App, pass_app
 from batuta.cli.exit import Exit
 from batuta.cli.options import workspace_options
+from batuta.cli.typed import typed
 from batuta.cli.views import tables
 
 
@@ -27,7 +28,7 @@ def command(app: App, yes: bool) -> int:
         return Exit.OK
     if not yes:
         if not app.can_ask:
-            return flow.refuse(app, refusals.nobody_to_ask("batuta lock steal"))
+            return flow.refuse(app, refusals.nobody_to_ask(typed(app, "lock", "steal")))
         if not app.agrees([], "Take the lock?"):
             return Exit.CANCELLED
     engine.steal_lease()

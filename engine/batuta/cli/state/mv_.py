@@ -5,6 +5,7 @@ import click
 from batuta.cli.app import App, pass_app
 from batuta.cli.options import workspace_options
 from batuta.cli.state.surgery import perform
+from batuta.cli.typed import typed
 
 
 @click.command("mv")
@@ -23,7 +24,7 @@ def command(app: App, old: str, new: str, yes: bool) -> int:
     engine = app.open(connect=False)
     return perform(
         app,
-        f"batuta state mv {old} {new}",
+        typed(app, "state", "mv", old, new),
         lambda write: engine.move_state(address(old), address(new), write=write),
         yes=yes,
     )

@@ -5,6 +5,7 @@ import click
 from batuta.cli.app import App, pass_app
 from batuta.cli.options import workspace_options
 from batuta.cli.state.surgery import perform
+from batuta.cli.typed import typed
 
 
 @click.command("rebuild")
@@ -20,5 +21,8 @@ def command(app: App, yes: bool) -> int:
     """
     engine = app.open()
     return perform(
-        app, "batuta state rebuild", lambda write: engine.rebuild_state(write=write), yes=yes
+        app,
+        typed(app, "state", "rebuild"),
+        lambda write: engine.rebuild_state(write=write),
+        yes=yes,
     )

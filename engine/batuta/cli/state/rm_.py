@@ -6,6 +6,7 @@ from batuta.cli.app import App, pass_app
 from batuta.cli.options import workspace_options
 from batuta.cli.state.mv_ import address
 from batuta.cli.state.surgery import perform
+from batuta.cli.typed import typed
 
 
 @click.command("rm")
@@ -23,7 +24,7 @@ def command(app: App, name: str, yes: bool) -> int:
     engine = app.open(connect=False)
     return perform(
         app,
-        f"batuta state rm {name}",
+        typed(app, "state", "rm", name),
         lambda write: engine.remove_state(address(name), write=write),
         yes=yes,
     )

@@ -1,0 +1,168 @@
+"""Commands lead on: what they print can be typed, and a one-line command is no dead end."""
+
+import shlex
+import shutil
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from tests.acceptance.labels.shell import Shell
+
+ROWS = pa.table({"id": pa.array([1, 2, 3], pa.int64()), "name": ["a", "b", "c"]})
+WIDER = ROWS.append_column("new", pa.array([1, 2, 3]))
+Env = pytest.MonkeyPatch
+
+
+@pytest.fixture
+def shell(tmp_path: Path, monkeypatch: Env) -> Shell:
+    """No workspace: only a folder with a source."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    shell = Shell(tmp_path)
+    shell.table("src", ROWS)
+    return shell
+
+
+def part_of(folder: Path) -> Path:
+    return next(p for p in sorted(folder.iterdir()) if p.is_file())
+
+
+def printed(shell: Shell, beginning: str) -> list[str]:
+    """The command that the last one printed to be copied, as words after `batuta`."""
+    lines = [line.strip() for line in (shell.out + shell.err).splitlines()]
+    found = [line for line in lines if line.startswith(beginning)]
+    assert found, shell.said
+    return shlex.split(found[-1])[1:]
+
+
+# One-line commands whose destination is gone or spoilt
+
+
+@pytest.mark.parametrize("damage", ["gone", "spoilt"])
+def test_a_one_line_sync_mends_its_destination(shell: Shell, damage: str) -> None:
+    shell.well("data", "sync", "src/", "out/", "--format", "parquet")
+    if damage == "gone":
+        shutil.rmtree(shell.folder / "out")
+    else:
+        part_of(shell.folder / "out").write_bytes(b"")
+
+    assert shell("data", "sync", "src/", "out/") != 0
+    assert "typing the command again with `--resync`" in shell.said
+
+    shell.well("data", "sync", "src/", "out/", "--resync")
+    shell.well("data", "verify", "out/")
+    assert shell.well("data", "sync", "src/", "out/").startswith("No changes")
+
+
+def test_a_one_line_sync_is_released_by_its_place(shell: Shell) -> None:
+    shell.well("data", "sync", "src/", "out/")
+    shutil.rmtree(shell.folder / "out")
+    assert shell("data", "sync", "src/", "out/") != 0
+    assert "`batuta release out/`" in shell.said
+
+    shell.well("release", "out/", "--yes")
+
+    shell.well("data", "sync", "src/", "out/")
+
+
+# What nobody asked to change stays as the log records it
+
+
+def test_a_second_sync_without_a_format_keeps_the_recorded_one(shell: Shell) -> None:
+    shell.well("data", "sync", "src/", "out/", "--format", "parquet")
+    (shell.folder / "src").rename(shell.folder / "old")
+    shell.table("src", WIDER)
+
+    code = shell("data", "sync", "src/", "out/")
+
+    assert code == 13, shell.said  # the schema drifted, and a format that changed would hide it
+    shell.well("data", "sync", "src/", "out/", "--on-drift", "Apply")
+    assert part_of(shell.folder / "out").suffix == ".parquet"
+    assert "format: parquet" in shell.well("data", "sync", "src/", "out/", "--print-manifest")
+
+
+def test_another_format_is_written_where_it_is_asked_for(shell: Shell) -> None:
+    shell.well("data", "sync", "src/", "out/", "--format", "parquet")
+
+    shell.well("data", "sync", "src/", "out/", "--format", "ald")
+
+    assert part_of(shell.folder / "out").suffix == ".ald"
+
+
+def test_a_folder_with_and_without_its_slash_is_one_source(shell: Shell) -> None:
+    shell.well("data", "sync", "src/", "out/", "--format", "parquet")
+
+    assert shell.well("data", "sync", "src", "out").startswith("No changes")
+
+
+# Commands to be copied
+
+
+def test_the_command_that_a_plan_prints_makes_that_plan_true(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    shell.table("src", ROWS)
+    shell.table("other", ROWS)
+    spec = {"source": "${var.from}/", "format": "parquet"}
+    shell.write({"one": {**spec, "destination": "one/"}, "two": {**spec, "destination": "two/"}})
+    text = (tmp_path / "batuta.yaml").read_text()
+    spec_of_workspace = '"spec": {"variables": {"from": {"type": "string"}}}'
+    (tmp_path / "batuta.yaml").write_text(text.replace('"spec": {}', spec_of_workspace, 1))
+    flags = ["--var", "from=src", "--select", "one", "--resync", "one", "--on-drift", "Apply"]
+    shell.well("plan", *flags)
+
+    assert printed(shell, "batuta apply") == ["apply", *flags]
+
+    shell.well(*printed(shell, "batuta apply"), "--yes")
+    assert (tmp_path / "one").exists()
+    assert not (tmp_path / "two").exists()
+    assert shell("apply", *flags) != 0
+    assert printed(shell, "batuta apply --var") == ["apply", *flags, "--yes"]
+    assert printed(shell, "batuta plan") == ["plan", *flags, "--out", "plan.json"]
+
+
+def test_a_removal_is_agreed_to_by_its_own_command(shell: Shell) -> None:
+    """A plan that is saved could not do it."""
+    shell.well("data", "sync", "src/", "out/")
+
+    assert shell("release", "out/") != 0
+    assert printed(shell, "batuta") == ["release", "out/", "--yes"]
+
+
+# Misspelt names
+
+
+@pytest.fixture
+def named(tmp_path: Path) -> Shell:
+    shell = Shell(tmp_path)
+    shell.table("src", ROWS)
+    shell.write({"orders": {"source": "src/", "destination": "out/", "format": "parquet"}})
+    return shell
+
+
+@pytest.mark.parametrize("flag", ["--resync", "--select", "--exclude", "--allow-data-loss"])
+def test_a_misspelt_name_after_a_flag_is_an_error_with_the_nearest_one(
+    named: Shell, flag: str
+) -> None:
+    assert named("apply", "--yes", flag, "ordres") != 0
+    assert "PLN117" in named.said
+    assert "'orders'" in named.said
+    assert not (named.folder / "out").exists()
+
+
+def test_a_resync_takes_selectors(named: Shell) -> None:
+    named.well("apply", "--yes")
+
+    assert "resync" in named.well("plan", "--resync", "ord*").replace("re-sync", "resync")
+
+
+@pytest.mark.parametrize(
+    "command", [["data", "verify"], ["data", "cat"], ["data", "log"], ["label", "show"]]
+)
+def test_a_misspelt_dataset_is_answered_with_the_nearest_one(
+    named: Shell, command: list[str]
+) -> None:
+    assert named(*command, "ordres") != 0
+    assert "`orders`" in named.said
+
+    assert named(*command, "orders") != 0
+    assert "not applied yet" in named.said
