@@ -17,6 +17,7 @@ from batuta.core.shape import Committed, Shape, shape, with_answer
 from batuta.core.sovereignty import Answer, Question, judge
 from batuta.core.tiers import known
 from batuta.core.transfer_plan import refuse_mode
+from batuta.core.unheeded import unheeded
 from batuta.core.uniting import source_name
 from batuta.model.diagnostic import Diagnostic, Severity
 from batuta.model.log import Facts
@@ -75,7 +76,7 @@ def _with_source(case: Case, upstream: Upstream) -> Decision:
     source = case.observation.source
     if not isinstance(source, SourceState):
         return Decision(action=stop(case, Why.UNREADABLE, source))
-    bad = _wrong_format(case, source)
+    bad = _wrong_format(case, source) or unheeded(dataset, source)
     if bad is not None:
         return Decision(action=stop(case, Why.NOT_POSSIBLE, (bad,)))
     answer = judged(case, source)

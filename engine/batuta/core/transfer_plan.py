@@ -7,8 +7,10 @@ from typing import Literal
 from batuta.core import refusals
 from batuta.core.case import Case, ends_of, label_text, same_place
 from batuta.core.diff import same_schema
+from batuta.core.selection import source_text
 from batuta.core.shape import Shape
 from batuta.core.units import is_tied, reconcile
+from batuta.model.canonical import Json, digest
 from batuta.model.cost import Confidence, CostEstimate
 from batuta.model.diagnostic import Diagnostic
 from batuta.model.log import Label, Part
@@ -86,8 +88,11 @@ def read_changed(case: Case, source: SourceState) -> Reading:
         return Reading(scope="changes", units=(), kept=parts, since=case.live.source_version,
                        feed_bytes=feed.size_bytes)  # fmt: skip
     if merges(case):
+        rule = dataset.incremental
         entry = case.snapshot.entry if case.snapshot else None
-        since = entry.source.cursor if entry and entry.source else None
+        since = (
+            entry.source.since(rule.cursor if rule else None) if entry and entry.source else None
+        )
         return Reading(scope="merge", units=source.units, kept=parts, since=since)
     if not source.units or not is_tied(parts) or _rows_moved(case, source):
         return read_all(case, source)
@@ -175,11 +180,23 @@ def transfer_of(
             format=dataset.format,
             options=tuple(sorted(dataset.format_options)),
             label=label_text(label),
+            selection=_selection(case, source, shaped),
             target_bytes=targets.get(dataset.format, _TARGET_BYTES),
         ),
         incremental=dataset.incremental,
         since=reading.since,
     )
+
+
+def _selection(case: Case, source: SourceState, shaped: Shape | None) -> str:
+    """A digest of which rows and columns of a version are written, and in which types."""
+    schemas = (source.schema, shaped.schema if shaped else None)
+    said: list[Json] = [
+        [[c.name, c.type, c.nullable] for c in schema.columns] if schema else None
+        for schema in schemas
+    ]
+    pairs: list[Json] = [list(pair) for pair in shaped.columns] if shaped else []
+    return digest([source_text(case.dataset.source).rstrip("/"), pairs, said])[:32]
 
 
 def is_copy(case: Case, source: SourceState, shaped: Shape | None, reading: Reading) -> bool:

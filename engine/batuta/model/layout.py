@@ -16,7 +16,10 @@ NULL_FOLDER = "__HIVE_DEFAULT_PARTITION__"
 _FOLDER = re.compile(r"([^=/]+)=([^/]*)")
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")
 
-Reason = Literal["unknown-format", "mixed-formats", "no-files", "schemas", "constants"]
+Reason = Literal["unknown-format", "mixed-formats", "no-files", "schemas", "constants", "other-log"]
+
+_LOGS = {"_delta_log": "Delta", ".hoodie": "Hudi"}
+"""Folders of table formats whose log says which files count; without it removed ones do too."""
 
 
 class LayoutError(Exception):
@@ -38,6 +41,27 @@ def is_hidden(key: str) -> bool:
     """
     parts = key.split("/")
     return any(p.startswith(".") or (p.startswith("_") and "=" not in p) for p in parts)
+
+
+def refuse_other_log(keys: Iterable[str], address: str) -> None:
+    """Refuse files, or names of folders that end in `/`, among which another table's log lies.
+
+    Raises:
+        LayoutError: the table has to be read by its log.
+    """
+    for key in keys:
+        folders = key.split("/")[:-1]
+        found = next((name for name in folders if name in _LOGS), None)
+        if found is None:
+            continue
+        above = "/".join(folders[: folders.index(found)])
+        where = f"{address.rstrip('/')}/{above}".rstrip("/")
+        way = f" Its address is `delta+{where}`." if found == "_delta_log" else ""
+        raise LayoutError(
+            "other-log",
+            f"`{found}/` makes it a {_LOGS[found]} table, whose files hold removed and outdated"
+            f" rows as well; its log says which count.{way}",
+        )
 
 
 def pattern_filter(patterns: Sequence[str]) -> Callable[[str], bool]:

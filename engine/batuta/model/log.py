@@ -4,10 +4,11 @@ An entry is canonical JSON with its fields in snake case; its digest is the SHA-
 bytes and stands in the next entry as `parent`. The log is the authority on what is there.
 """
 
+import json
 from dataclasses import dataclass
 from typing import Literal
 
-from batuta.model.canonical import Json
+from batuta.model.canonical import Json, canonical_bytes
 from batuta.model.table import TableSchema
 
 LOG_FORMAT_VERSION = 1
@@ -38,12 +39,33 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceRef:
-    """What was read: the canonical address and the version that was pinned."""
+    """What was read: the canonical address and the version that was pinned.
+
+    `cursor` is the canonical JSON of a column's name and its highest value as text: a value
+    without its column would be compared with those of another one.
+    """
 
     address: str
     version: str
     platform: str | None = None
     cursor: str | None = None
+
+    def since(self, column: str | None) -> str | None:
+        """Return how far `column` was read; None where another one was followed, or none."""
+        try:
+            found = json.loads(self.cursor or "null")
+        except ValueError:
+            return None
+        if not isinstance(found, list) or len(found) != 2 or found[0] != column:
+            return None
+        return found[1] if isinstance(found[1], str) else None
+
+
+def cursor_text(column: str | None, value: str | None) -> str | None:
+    """Return what the log keeps of a cursor; None where there is none."""
+    if column is None or value is None:
+        return None
+    return canonical_bytes([column, value]).decode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

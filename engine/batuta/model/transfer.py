@@ -81,12 +81,15 @@ class Position:
 class Output:
     """The settings that decide a part's bytes. `label` is canonical JSON, written as a hint.
 
-    `target_bytes` is the Arrow size at which a chunk, and so a part, ends.
+    `target_bytes` is the Arrow size at which a chunk, and so a part, ends. `selection` is a
+    digest of what decides rows and columns beside the source's version: without it two
+    selections from one version would have parts of one name.
     """
 
     format: str
     options: tuple[tuple[str, Json], ...] = ()
     label: str = ""
+    selection: str = ""
     target_bytes: int = 48 * 1024 * 1024
 
     @property
@@ -97,6 +100,7 @@ class Output:
                 "format": self.format,
                 "label": self.label,
                 "options": [[k, v] for k, v in self.options],
+                "selection": self.selection,
                 "target_bytes": self.target_bytes,
             }
         )

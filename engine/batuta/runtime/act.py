@@ -17,7 +17,7 @@ from batuta.model.canonical import Json
 from batuta.model.dataset import DatasetStore
 from batuta.model.diagnostic import BatutaError, CommitConflict, Diagnostic
 from batuta.model.event import ActionProgress, Event, Retrying
-from batuta.model.log import Head, LogEntry, Part, SourceRef, UnitRef
+from batuta.model.log import Head, LogEntry, Part, SourceRef, UnitRef, cursor_text
 from batuta.model.observed import SourceState, Unit
 from batuta.model.plan import Delete, NoOp, Plan, Relabel, Release, TransferAction
 from batuta.model.resource import OnSourceDelete
@@ -134,7 +134,8 @@ class Act:
                 source=SourceRef(
                     address=self.observer_address(action),
                     version=action.transfer.source_version,
-                    platform=action.transfer.source.platform, cursor=staged.cursor,
+                    platform=action.transfer.source.platform,
+                    cursor=_cursor_of(action, staged),
                 ),
                 added=staged.parts,
                 removed=tuple(p.path for p in gone if p.path not in fresh),
@@ -412,6 +413,11 @@ def _scope(
         return [], state.units, list(current)
     choice = reconcile(tuple(current), state.units, OnSourceDelete(action.facts.on_source_delete))
     return list(choice.keep), choice.read, list(choice.remove)
+
+
+def _cursor_of(action: TransferAction, staged: Staged) -> str | None:
+    rule = action.transfer.incremental
+    return cursor_text(rule.cursor if rule else None, staged.cursor)
 
 
 def _merge_inputs(dataset: DatasetStore, current: Sequence[Part]) -> tuple[CopyItem, ...]:

@@ -96,6 +96,8 @@ class TransferRun:
                 self.action.target.resource, self.action.target.destination,
                 head.digest if head else None, transfer.source_version, transfer.output.digest,
                 [list(pair) for pair in transfer.columns], transfer.scope, transfer.copy,
+                msgspec.to_builtins(transfer.incremental), transfer.since,
+                self.action.facts.on_source_delete,
                 [unit.key for unit in self.units],
             ]
         )[:32]  # fmt: skip

@@ -20,7 +20,7 @@ def made() -> Plan:
     orders = build.dataset("orders", source={"options": {"deep": {"list": [1, None, "ü"]}}})
     wanted = build.desired(orders)
     seen = build.agreed(
-        wanted, orders, build.source(version="8", units=["a@2"]), source_version="7"
+        wanted, orders, build.source(version="8", units=["a@2"], format="csv"), source_version="7"
     )
     return plan(build.given(wanted, {"orders": seen}))
 

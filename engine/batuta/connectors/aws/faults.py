@@ -32,6 +32,7 @@ SUMMARIES = {
     "AWS120": "An option of the Platform is wrong",
     "AWS121": "The bucket is in another region",
     "AWS122": "The clock of this machine is off",
+    "AWS123": "The prefix is a table of another format",
 }
 
 _FIXES = {
@@ -58,6 +59,7 @@ _FIXES = {
     "AWS119": "Move that object away; batuta never overwrites what it did not write.",
     "AWS120": "Correct the option in the Platform's document.",
     "AWS121": "Set `region` of the Platform to the bucket's own.",
+    "AWS123": "Read the table by its own address, or set `format: files` to copy it whole.",
     "AWS122": "Set the machine's clock (timedatectl set-ntp true); signatures carry the time.",
 }
 
@@ -67,6 +69,7 @@ _REASONS: dict[Reason, str] = {
     "no-files": "AWS117",
     "schemas": "AWS113",
     "constants": "AWS113",
+    "other-log": "AWS123",
 }
 
 _CODES: dict[str, tuple[str, Failure]] = {

@@ -19,6 +19,7 @@ from batuta.model.layout import (
     format_of,
     is_hidden,
     pattern_filter,
+    refuse_other_log,
     shared_constants,
 )
 from batuta.model.observed import SourceState, Unit
@@ -62,12 +63,16 @@ class S3Source:
         address = _address(spec)
         if spec.where is not None:
             raise faults.failure("AWS116", f"{address} holds files; `where` needs a platform.")
-        bucket, base, rows = self._rows(spec)
+        bucket, base, every = self._rows(spec)
         address = f"s3://{bucket.name}/{base}"
-        has_log = any(row.key.startswith(LOG) for row in rows)
+        has_log = any(row.key.startswith(LOG) for row in every)
         wanted = pattern_filter(spec.files)
-        rows = [row for row in rows if wanted(row.key)]
+        rows = [row for row in every if wanted(row.key)]
         if not spec.opaque:
+            try:
+                refuse_other_log((row.key for row in every), address)
+            except LayoutError as error:
+                raise faults.of_layout(error, address) from error
             rows = [row for row in rows if len(rows) == 1 or not is_hidden(row.key)]
         _refuse_archived(address, rows)
         if spec.opaque:

@@ -27,6 +27,7 @@ SUMMARIES = {
     "LOC117": "No file to read a table from",
     "LOC118": "Another file is in the way",
     "LOC119": "The file system has no hard links",
+    "LOC120": "The folder is a table of another format",
 }
 
 _FIXES = {
@@ -50,6 +51,7 @@ _FIXES = {
     "LOC116": "Remove `where`, or read the files through a platform that runs queries.",
     "LOC117": "Correct the address or `files`; names that begin with `_` or `.` are not read.",
     "LOC118": "Move that file away; batuta never overwrites what it did not write.",
+    "LOC120": "Read the table by its own address, or set `format: files` to copy it whole.",
     "LOC119": "Choose a destination on a file system with hard links (ext4, XFS, Btrfs, APFS,"
     " NFS).",
 }
@@ -60,6 +62,7 @@ _REASONS: dict[Reason, str] = {
     "no-files": "LOC117",
     "schemas": "LOC113",
     "constants": "LOC113",
+    "other-log": "LOC120",
 }
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TypeVar
@@ -20,6 +20,7 @@ from batuta.model.layout import (
     folder_constants,
     format_of,
     pattern_filter,
+    refuse_other_log,
     shared_constants,
 )
 from batuta.model.observed import SourceState, Unit
@@ -55,8 +56,8 @@ class LocalSource:
         if spec.where is not None:
             raise faults.failure("LOC116", f"{address} is a path; `where` needs a platform.")
         wanted = pattern_filter(spec.files)
-        entries = [each for each in self._entries(spec) if wanted(each.key)]
         try:
+            entries = [each for each in self._entries(spec) if wanted(each.key)]
             state = (
                 self._files(address, entries, known)
                 if spec.opaque
@@ -112,7 +113,11 @@ class LocalSource:
         with faults.told(path):
             status = os.stat(path)
         if os.path.isdir(path):
-            return list(walk(path, hidden=spec.opaque))
+            entries = list(walk(path, hidden=spec.opaque))
+            if not spec.opaque:
+                with faults.told(path):
+                    refuse_other_log(_folders_of(path), _address(spec))
+            return entries
         check_regular(status, path)
         return [Entry(os.path.basename(path), path, status)]
 
@@ -197,6 +202,14 @@ def _read(entry: Entry) -> tuple[str, str]:
         raise _moved(entry)
     settled = started_ns - status.st_mtime_ns > SETTLED_NS
     return digest.hexdigest(), entry.stamp if settled else ""
+
+
+def _folders_of(root: str) -> Iterator[str]:
+    """Yield the folders in and below `root`, with a slash at their ends; links are not followed."""
+    for path, folders, _files in os.walk(root):
+        inside = os.path.relpath(path, root).replace(os.sep, "/")
+        above = "" if inside == "." else f"{inside}/"
+        yield from (f"{above}{name}/" for name in folders)
 
 
 def _moved(entry: Entry) -> ConnectorError:

@@ -27,39 +27,59 @@ from batuta.runtime.worker.rows import Shape, shaped
 from batuta.runtime.worker.views import filtered, taken, unviewed
 
 _DELETE = "delete"
+Codes = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
 @dataclass(frozen=True, slots=True)
 class KeyIndex:
-    """The distinct keys of a table, as one code per row; finds which rows of others match."""
+    """The distinct keys of a table, as one code per row; finds which rows of others match.
+
+    `steps` holds, for each column, the pairs (code so far, place of the value) that occur. They
+    are numbered anew after each column, so that no code grows beyond the square of the rows.
+    """
 
     names: tuple[str, ...]
     values: tuple[pa.Array, ...]
-    codes: "np.ndarray[tuple[int], np.dtype[np.int64]]"
+    steps: "tuple[Codes, ...]"
+    codes: "Codes"
 
     @staticmethod
     def of(table: pa.Table, names: tuple[str, ...]) -> "KeyIndex":
         """Index the rows of `table` by `names`."""
         values = tuple(pc.unique(unviewed(table.column(name))) for name in names)
-        empty = KeyIndex(names, values, np.empty(0, dtype=np.int64))
-        return KeyIndex(names, values, np.unique(empty.encode(table)))
+        steps: list[Codes] = []
+        code = np.zeros(table.num_rows, dtype=np.int64)
+        for name, distinct in zip(names, values, strict=True):
+            pairs, code = np.unique(
+                code * (len(distinct) + 1) + _places(table, name, distinct), return_inverse=True
+            )
+            steps.append(pairs)
+        return KeyIndex(names, values, tuple(steps), np.unique(code))
 
-    def encode(self, rows: pa.Table) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
-        """Return one code per row, -1 where some key value is not in the index."""
+    def encode(self, rows: pa.Table) -> "Codes":
+        """Return one code per row, -1 where its key is not in the index."""
         code = np.zeros(rows.num_rows, dtype=np.int64)
         known = np.ones(rows.num_rows, dtype=bool)
-        for name, values in zip(self.names, self.values, strict=True):
-            found = pc.index_in(unviewed(rows.column(name)), value_set=values)
-            place = pc.fill_null(found, -1).to_numpy(zero_copy_only=False).astype(np.int64)
-            known &= place >= 0
-            code = code * (len(values) + 1) + np.maximum(place, 0)
+        for name, distinct, pairs in zip(self.names, self.values, self.steps, strict=True):
+            place = _places(rows, name, distinct)
+            wanted = code * (len(distinct) + 1) + np.maximum(place, 0)
+            code = np.searchsorted(pairs, wanted)
+            at = np.minimum(code, max(len(pairs) - 1, 0))
+            known &= (place >= 0) & (pairs[at] == wanted if len(pairs) else False)
+            code = np.where(known, at, 0)
         code[~known] = -1
         return code
 
     def hits(self, rows: pa.Table) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
         """Return which rows have a key of the index."""
-        code = self.encode(rows)
-        return np.isin(code, self.codes) & (code >= 0)
+        return self.encode(rows) >= 0
+
+
+def _places(rows: pa.Table, name: str, distinct: pa.Array) -> "Codes":
+    """Return where each value of a column stands among `distinct`, -1 where it does not."""
+    found = pc.index_in(unviewed(rows.column(name)), value_set=distinct)
+    places: Codes = pc.fill_null(found, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+    return places
 
 
 def merge(
