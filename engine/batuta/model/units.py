@@ -1,6 +1,7 @@
 """Files as a table: their schema, their state, their streams. Shared by all file connectors."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -24,7 +25,8 @@ def unite(schemas: Sequence[tuple[str, TableSchema]]) -> TableSchema:
     the other. `schemas` pairs a file's key with its schema and is not empty.
 
     Raises:
-        LayoutError: two types have no such union; both files are named.
+        LayoutError: two types have no such union, and both files are named; or two columns of
+            one file have one name.
     """
     columns: dict[str, Column] = {}
     origin: dict[str, str] = {}
@@ -33,6 +35,8 @@ def unite(schemas: Sequence[tuple[str, TableSchema]]) -> TableSchema:
         if at and schema in seen and set(schema.names) == set(columns):
             continue
         seen.add(schema)
+        if twice := [name for name, times in Counter(schema.names).items() if times > 1]:
+            raise LayoutError("schemas", f"Two columns of `{key}` are named `{twice[0]}`.")
         for column in schema.columns:
             known = columns.get(column.name)
             if known is None:

@@ -1,5 +1,6 @@
 """Manifests whose rows would be silently wrong are refused by name, or read right."""
 
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -13,7 +14,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from batuta.runtime.worker.cursor import highest_of
-from tests.acceptance.laws.bench import Bench, codes, fresh, lake, lake_environment, multiset
+from tests.acceptance.laws.bench import Bench, codes, fresh, lake, lake_environment, multiset, tree
 from tests.acceptance.laws.sources import upload
 from tests.conftest import Place
 
@@ -77,6 +78,33 @@ def test_the_prefix_of_a_delta_table_is_not_read_as_plain_parquet(
     upload(bench.folder / "lake", bucket, "lake")
 
     assert why(bench, plain(f"{bucket.url}/lake/")) == ["AWS123"]
+
+
+def test_a_file_with_two_columns_of_one_name_is_refused_by_name(bench: Bench) -> None:
+    twice = pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["x", "x"])
+    pq.write_table(twice, bench.folder / "t/a.parquet")
+
+    assert why(bench, plain("t/")) == ["LOC113"]
+
+
+def test_a_mirror_follows_a_file_that_became_a_folder_and_back(bench: Bench) -> None:
+    source = bench.folder / "src"
+    (source / "d").mkdir(parents=True)
+    (source / "a").write_text("a file")
+    (source / "d/e").write_text("in a folder")
+    bench.write({"t": plain("src/", format="files")})
+    bench.settle()
+    shutil.rmtree(source / "d")
+    (source / "a").unlink()
+    (source / "a/b").parent.mkdir()
+    (source / "a/b").write_text("in a folder now")
+    (source / "d").write_text("a file now")
+
+    bench.settle()
+
+    assert tree(bench.folder / "out", ["_"]) == tree(source)
+    with bench.open() as engine:
+        assert engine.verify_dataset("t").ok
 
 
 # Fields that nothing heeds

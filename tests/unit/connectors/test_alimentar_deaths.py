@@ -39,6 +39,13 @@ KINDS: dict[str, tuple[list[Content], Content, list[str], bool]] = {
     "a key's content back and forth": ([{"k": b"old"}, {"k": b"new"}], {"k": b"old"}, [], True),
     "two keys swapped": ([{"k": b"1", "l": b"2"}], {"k": b"2", "l": b"1"}, [], True),
     "a key gone and a new one": ([{"k": b"1", "d/l": b"2"}], {"d/m": b"3"}, ["k"], True),
+    "a key that became a folder": ([{"a": b"1", "z": b"2"}], {"a/b": b"3"}, ["a"], True),
+    "a folder that became a key": (
+        [{"a/b/c": b"1", "a/d": b"2"}],
+        {"a": b"3"},
+        ["a/b/c", "a/d"],
+        True,
+    ),
     "parts restored": ([{ONE: b"one"}, {TWO: b"two"}], {ONE: b"one"}, [TWO], False),
     "a key restored": ([{"k": b"old"}, {"k": b"new"}], {"k": b"old"}, [], False),
     "a key gone, then restored": ([{"k": b"k"}, {"l": b"l"}], {"k": b"k"}, ["l"], False),

@@ -31,6 +31,7 @@ KINDS: dict[str, tuple[Content, Content, list[str]]] = {
     "the same parts": ({ONE: b"one", TWO: b"two"}, {ONE: b"one", TWO: b"two"}, []),
     "other parts": ({ONE: b"one", TWO: b"two"}, {SIX: b"six"}, [ONE, TWO]),
     "the same keys": ({"a": b"one", "b": b"two"}, {"a": b"one", "b": b"two"}, []),
+    "a key that became a folder": ({"a": b"one"}, {"a/b": b"six"}, ["a"]),
     "new contents of keys": ({"a": b"one", "b": b"two"}, {"a": b"six", "b": b"two"}, []),
 }
 SPOILT: dict[str, bytes | None] = {"flipped": b"onf", "longer": b"one more", "missing": None}

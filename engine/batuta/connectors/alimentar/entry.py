@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from batuta.connectors.alimentar.faults import refusal
-from batuta.connectors.alimentar.names import unsafe
+from batuta.connectors.alimentar.names import folders_above, unsafe
 from batuta.model.canonical import canonical_bytes
 from batuta.model.log import LOG_FORMAT_VERSION, Head, LogEntry, Part
 
@@ -64,6 +64,17 @@ class Intent:
         """Parts whose path is not used any more after the commit."""
         paths = {part.path for part in self.added}
         return tuple(part for part in self.removed if part.path not in paths)
+
+    @property
+    def in_the_way(self) -> tuple[Part, ...]:
+        """Superseded keys that are a folder of an added one, or lie below one, on a file system."""
+        added = {part.path for part in self.added}
+        folders = {folder for path in added for folder in folders_above(path)}
+        return tuple(
+            part
+            for part in self.superseded
+            if part.path in folders or not added.isdisjoint(folders_above(part.path))
+        )
 
 
 Document = LogEntry | Checkpoint | Intent

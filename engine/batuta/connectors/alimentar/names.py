@@ -129,7 +129,7 @@ def check_keys(keys: Iterable[str], *, case_sensitive: bool = True) -> tuple[Dia
     problems += [
         fault("LOG112", f"{seen[folder]!r} is a file, and a folder in {key!r}.")
         for spelling, key in seen.items()
-        for folder in _folders(spelling)
+        for folder in folders_above(spelling)
         if folder in seen
     ]
     return tuple(problems)
@@ -139,7 +139,8 @@ def _folded(key: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", key).casefold())
 
 
-def _folders(path: str) -> Iterable[str]:
+def folders_above(path: str) -> Iterable[str]:
+    """Yield the folders on the way to `path`, without slashes at their ends."""
     at = path.find("/")
     while at >= 0:
         yield path[:at]

@@ -33,9 +33,11 @@ def retire(files: Files, parts: Sequence[Part]) -> None:
 def set_aside(files: Files, intent: Intent) -> None:
     """Make room before publishing: old contents of replaced keys into history, revived ones out.
 
+    A key that becomes a folder, or lies in one that becomes a key, goes to history as well.
+
     Until the commit a reader finds the old content of a key in history, where it looks first.
     """
-    retire(files, intent.replaced)
+    retire(files, (*intent.replaced, *intent.in_the_way))
     revived = [part for part in intent.added if part.path in set(intent.revived)]
     waiting = many_in_history(files, revived)
     files.move([(history_name(p.path, p.sha256), p.path) for p in revived if p.path in waiting])
@@ -74,6 +76,15 @@ def undo(
         and there.get(path) == part.size_bytes
     ]
     files.delete(orphans)
+    moved = [part for part in intent.in_the_way if is_same(current.get(part.path), part)]
+    moved = [part for part in moved if part.path not in there]
+    files.move(
+        [
+            (kept, part.path)
+            for part in moved
+            if there.get(kept := history_name(part.path, part.sha256)) == part.size_bytes
+        ]
+    )
     return (*changed, *orphans)
 
 

@@ -4,6 +4,7 @@ import errno
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -83,8 +84,12 @@ class LocalFiles:
         import pyarrow as pa
 
         whole = self._inside(path)
+        if os.path.isdir(whole):
+            raise FileNotFoundError(whole)
         try:
             return pa.OSFile(whole, mode="r")
+        except NotADirectoryError as error:
+            raise FileNotFoundError(whole) from error
         except FileNotFoundError:
             raise
         except OSError as error:
@@ -262,14 +267,17 @@ def _write_durable(path: str, content: bytes) -> None:
 def _rename(source: str, final: str) -> bool:
     """Rename; False where it was done before."""
     try:
-        present = os.lstat(final).st_size
-    except FileNotFoundError:
+        there = os.lstat(final)
+        present = there.st_size
+        if stat.S_ISDIR(there.st_mode) and _remove_empty(final):
+            present = -1
+    except (FileNotFoundError, NotADirectoryError):
         present = -1
     try:
         wanted = os.lstat(source).st_size
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         if present < 0:
-            raise
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), source) from None
         return False
     if present == wanted:
         os.unlink(source)
@@ -283,6 +291,15 @@ def _rename(source: str, final: str) -> bool:
         if error.errno != errno.EXDEV:
             raise
         _copy_across(source, final)
+    return True
+
+
+def _remove_empty(folder: str) -> bool:
+    """Remove a folder in which no file is left; False where there is one."""
+    if any(files for _, _, files in os.walk(folder)):
+        return False
+    for path, _, _ in os.walk(folder, topdown=False):
+        os.rmdir(path)
     return True
 
 
