@@ -159,7 +159,7 @@ def test_a_resync_mends_a_damaged_object(
 ) -> None:
     for name, value in lake_environment(bucket).items():
         monkeypatch.setenv(name, value)
-    bench = Bench(tmp_path, others=[lake(bucket)])
+    bench = Bench(tmp_path, others=lake(bucket))
     write_source(tmp_path)
     bench.write(
         {name: spec(format_, f"{bucket.url}/{name}/") for name, (format_, _) in CASES.items()}

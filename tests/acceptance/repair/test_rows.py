@@ -73,7 +73,7 @@ def test_the_prefix_of_a_delta_table_is_not_read_as_plain_parquet(
 ) -> None:
     for name, value in lake_environment(bucket).items():
         monkeypatch.setenv(name, value)
-    bench.others.append(lake(bucket))
+    bench.others += lake(bucket)
     with_removed_rows(bench.folder / "lake")
     upload(bench.folder / "lake", bucket, "lake")
 
@@ -222,3 +222,41 @@ def test_time_travel_of_a_delta_table_gives_the_rows_of_that_version(bench: Benc
     bench.settle()
 
     assert multiset(bench.rows("t")) == multiset(wanted)
+
+
+ODD = [
+    "a b.parquet",
+    "a+b.parquet",
+    "a%20b.parquet",
+    "ü/é.parquet",
+    "x#y?z&w=1.parquet",
+    "'q'.parquet",
+]
+
+
+def test_objects_with_odd_keys_are_each_read_once(
+    bench: Bench, bucket: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in lake_environment(bucket).items():
+        monkeypatch.setenv(name, value)
+    bench.others += lake(bucket)
+    odd = bench.folder / "odd"
+    for number, name in enumerate(ODD):
+        (odd / name).parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.table({"n": [number]}), odd / name)
+    upload(odd, bucket, "odd")
+    place = f"{bucket.url}/odd/"
+    bench.write(
+        {
+            "rows": {"source": place, "destination": "rows/", "format": "ald"},
+            "bytes": {"source": place, "destination": "bytes/", "format": "files"},
+            "there": {"source": "odd/", "destination": f"{bucket.url}/there/", "format": "files"},
+            "back": {"source": {"dataset": "there"}, "destination": "back/"},
+        }
+    )
+
+    bench.settle(most=4)
+
+    assert sorted(bench.rows("rows").column("n").to_pylist()) == list(range(len(ODD)))
+    assert tree(bench.folder / "bytes", ["_"]) == tree(odd)
+    assert tree(bench.folder / "back", ["_"]) == tree(odd)

@@ -72,11 +72,12 @@ def command(
         app.out.verbatim(_whole_manifest(engine, text))
         return 0
     dataset = engine.loader.single(text)
-    flags = [["--format", as_format], ["--egress", egress], ["--resync"]]
-    given = [as_format, egress, resync]
+    flags: list[str] = []
+    for flag, value in (("--format", as_format), ("--egress", egress)):
+        flags += [flag, value] if value else []
     words = typed(
         app, "data", "sync", source, destination,
-        *(word for flag, value in zip(flags, given, strict=True) if value for word in flag if word),
+        *flags, *(["--resync"] if resync else []),
         on_drift=on_drift, allow_data_loss=allow_data_loss, yes=yes,
     )  # fmt: skip
     request = PlanRequest(
