@@ -185,6 +185,7 @@ class Act:
         if not dataset.files.moves:
             dataset.announce(entry, base, staged.files, mend=mend)
             levels |= self._upload(action, dataset, staged)
+            mend = False  # what was uploaded lies there now
         confined = _Confined.of(levels)
         self._tell(action.target.resource, confined)
         if not dataset.files.moves:
