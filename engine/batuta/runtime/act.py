@@ -188,8 +188,6 @@ class Act:
             mend = False  # what was uploaded lies there now
         confined = _Confined.of(levels)
         self._tell(action.target.resource, confined)
-        if not dataset.files.moves:
-            return dataset.commit(entry, base, staged.files), confined
         return dataset.commit(entry, base, staged.files, mend=mend), confined
 
     def observer_address(self, action: TransferAction) -> str:

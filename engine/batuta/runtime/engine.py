@@ -464,6 +464,9 @@ class Engine:
 
     def import_dataset(self, where: str, *, write: bool) -> Adoption:
         """Hash and describe what lies at a place without a log; if `write`, make it version 0."""
+        place = self.datasets.find(where)
+        border = self.borders.at(place.destination, place.platform)
+        self.observer.errands.bounds = lambda _name: border
         adopter = Adopter(self.desired, self.observer, self.datasets.find)
         if not write:
             return adopter.adopt(where, write=False)
