@@ -105,6 +105,11 @@ def test_the_demo_passes(machine: str, tmp_path: Path) -> None:
     done = imitate(machine, "sh", str(DEMO), BATUTA_DEMO_FOLDER=str(tmp_path / "demo"))
 
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    # The demo's datasets have derived tiers and two local ends.
+    level, lost = TABLE[machine].local, TABLE[machine].lost
+    kept = f"workers: enforced, {level}\n" if level else "workers: not enforced, advisory\n"
+    assert kept in done.stdout
+    assert level or lost in done.stdout
     assert "No changes: 3 datasets as wanted" in done.stdout
     assert "stopped by drift, nothing was touched" in done.stdout
 
