@@ -217,13 +217,21 @@ def _point(line: str) -> Point:
     return Point(process, kind, int(number))
 
 
+COMMITS = frozenset({"journal", "link", "request", "upload"})
+"""Calls after which others may see what was done: a death there is not the same as before the next."""
+
+
 def every_kill(points: Iterable[Point]) -> list[Kill]:
-    """Return a death before and after each point; in a worker also one with its driver."""
+    """Return a death before each point, after what commits; in a worker also one with its driver.
+
+    The death after any other call leaves what the one before the next call leaves.
+    """
     kills = []
     for point in points:
-        for when in (BEFORE, AFTER):
-            kills.append(Kill(point, when))
-        if point.process == WORKER:
+        kills.append(Kill(point, BEFORE))
+        if point.kind in COMMITS:
+            kills.append(Kill(point, AFTER))
+        if point.process == WORKER and point.kind == "chunk":
             kills.append(Kill(point, BEFORE, together=True))
     return kills
 

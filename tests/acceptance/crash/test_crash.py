@@ -2,8 +2,8 @@
 
 The points are counted in a run that nobody disturbs: every journal write, fsync, link, rename,
 removal, lease, chunk boundary, and every request that changes something in an object store. Each
-of them is then hit, before and after the call, and the workspace must come out of it as if
-nothing had been: the same parts, the same log but for the time, nothing left over.
+of them is then hit, before the call and, where it commits, after it; and the workspace must come out
+of it as if nothing had been: the same parts, the same log but for the time, nothing left over.
 """
 
 from collections import Counter
