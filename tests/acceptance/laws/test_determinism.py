@@ -66,6 +66,7 @@ def bench(tmp_path: Path) -> Bench:
     (folder / "arrow/x.arrow").write_bytes(b"ARROW1 no more")
     (folder / "opaque/new.bin").write_bytes(b"n")
     del datasets["ald"]
+    datasets["fresh"] = {"source": "parquet/", "destination": "out/fresh/"}
     bench.write(datasets)
     return bench
 
