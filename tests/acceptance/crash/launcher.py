@@ -27,9 +27,13 @@ from batuta.cli.views.screen import screen_of
 from batuta.connectors.alimentar import store  # noqa: F401 - likewise
 from batuta.connectors.aws import files as aws_files  # noqa: F401
 from batuta.connectors.local import files as local_files  # noqa: F401
+from batuta.runtime.sandbox import levels
 from batuta.runtime.sandbox.confinement import Level
+from batuta.runtime.sandbox.levels import Choice
 from batuta.runtime.sandbox.probe import finding
 from batuta.runtime.worker.pool import WorkerPool
+from batuta.runtime.worker.posting import Errand
+from batuta.runtime.worker.warden import Worker
 from tests.acceptance.crash import points
 from tests.acceptance.crash.inspection import look, switch
 from tests.acceptance.engines import set_sizes
@@ -43,6 +47,21 @@ class KeptPool(WorkerPool):
 
     def close(self) -> None:
         """Keep the worker for the next command."""
+
+
+class OpenPool(KeptPool):
+    """The pool of a child that only looks: one worker without walls does all that is local.
+
+    Walls are around the workers of the run that dies. A look at what it left is hundreds of
+    launches shorter without them.
+    """
+
+    def _fitting(self, errand: Errand) -> Worker | None:
+        local = [w for w in self._idle if w.posting.way is None and errand.posting.way is None]
+        if local:
+            self._idle.remove(local[0])
+            return local[0]
+        return super()._fitting(errand)
 
 
 def run(arguments: list[str]) -> int:
@@ -110,7 +129,8 @@ def armed(spec: str, arguments: list[str]) -> int:
 
 def recovered(case: dict[str, Any]) -> int:
     """Look at what the disturbed run left."""
-    set_sizes(KeptPool(size=1))
+    levels.choose = lambda *_need: Choice(level=Level.ADVISORY)
+    set_sizes(OpenPool(size=1))
     return look(case, run)
 
 
