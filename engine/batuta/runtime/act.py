@@ -29,7 +29,7 @@ from batuta.runtime.observe import Observer, Seen
 from batuta.runtime.retry import retrying
 from batuta.runtime.sandbox.confinement import Level
 from batuta.runtime.sandbox.levels import Need, goes_on_unenforced
-from batuta.runtime.staging import WORK, clear, remove_empty, take_over
+from batuta.runtime.staging import clear, remove_empty, take_over, tidy
 from batuta.runtime.state.labels import label_writes
 from batuta.runtime.state.store import (
     StateStore,
@@ -271,8 +271,7 @@ class Act:
     def tidy(self) -> None:
         """Remove the empty folders that were made for work that was not done after all."""
         remove_empty(*map(Path, self._room), *self._made)
-        for folder in self.scratch.glob("*"):
-            remove_empty(folder / WORK, folder)
+        tidy(self.scratch)
 
     def _folder(self, dataset: DatasetStore) -> Path:
         """Where a local dataset lies, whatever folder the command was typed in."""

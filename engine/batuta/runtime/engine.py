@@ -45,6 +45,7 @@ from batuta.runtime.planning import Planned, Planner, PlanRequest
 from batuta.runtime.plans import find_plan, save_plan
 from batuta.runtime.recover import recover
 from batuta.runtime.seals import Seals
+from batuta.runtime.staging import tidy
 from batuta.runtime.state import lease as leases
 from batuta.runtime.state.store import StateStore, put_resource
 from batuta.runtime.surgery import StateSurgery, move, rebuild, remove
@@ -352,7 +353,9 @@ class Engine:
             return ()
 
     def _recover_now(self) -> tuple[str, ...]:
-        return recover(self.store, self.observer.store_at_text)
+        told = recover(self.store, self.observer.store_at_text)
+        tidy(self._places.scratch)
+        return told
 
     def drift(self, listen: Listen) -> tuple[DriftFinding, ...]:
         """Compare what was committed with what is there now; nothing is planned."""

@@ -51,6 +51,12 @@ def clear(work: Path) -> None:
         remove_empty(work.parent)
 
 
+def tidy(scratch: Path) -> None:
+    """Remove the folders of destinations beside the state in which nothing is staged any more."""
+    for folder in scratch.glob("*"):
+        remove_empty(folder / WORK, folder)
+
+
 def remove_empty(*folders: Path) -> None:
     """Remove folders that are empty, one after the other; others stay."""
     for folder in folders:
