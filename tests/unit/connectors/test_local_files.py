@@ -237,6 +237,26 @@ def test_a_file_in_the_folders_place_is_refused(files: LocalFiles, tmp_path: Pat
     assert _code(caught.value) == "LOC107"
 
 
+def test_a_folder_that_is_made_meanwhile_is_a_folder(files: LocalFiles, tmp_path: Path) -> None:
+    """Datasets that share a worker have their staging folders made by whoever is first."""
+    root = tmp_path / "data" / "orders"
+    root.parent.mkdir()
+    over = threading.Event()
+
+    def come_and_go() -> None:
+        while not over.is_set():
+            root.mkdir()
+            root.rmdir()
+
+    other = threading.Thread(target=come_and_go)
+    other.start()
+    try:
+        assert {files.exists() for _ in range(20_000)} <= {True, False}
+    finally:
+        over.set()
+        other.join()
+
+
 def test_inputs_carry_the_stamp_of_now(files: LocalFiles, tmp_path: Path) -> None:
     files.create("a b%/p?rt", b"abc")
     (one,) = files.inputs([("a b%/p?rt", 3, UnitRef("u", "1"))])

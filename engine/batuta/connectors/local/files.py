@@ -62,11 +62,16 @@ class LocalFiles:
         Raises:
             ConnectorError: LOC107, something else has its name.
         """
-        if os.path.isdir(self._root):
-            return True
-        if os.path.lexists(self._root):
+        # One look: between two, another thread may make the folder.
+        try:
+            status = os.stat(self._root)
+        except OSError:
+            if os.path.islink(self._root):  # it leads nowhere
+                raise faults.failure("LOC107", f"{self._root} is not a folder.") from None
+            return False
+        if not stat.S_ISDIR(status.st_mode):
             raise faults.failure("LOC107", f"{self._root} is not a folder.")
-        return False
+        return True
 
     def read(self, path: str, limit: int | None = None) -> bytes:
         """Return the first `limit` bytes (None: all). FileNotFoundError where it is not there."""
