@@ -398,12 +398,11 @@ def workspace(
     """Return the Workspace with `environment`, which it declares, chosen."""
     whole = cast("kinds.WorkspaceDocument", value)
     spec, report = whole["spec"], Reporter(document)
-    for name in ("prices", "network"):
-        if name in spec:
-            report.add(
-                "MAN132", ("spec", name), f"`{name}` is kept and shown; nothing uses it yet.",
-                "Remove it if you count on it.", Severity.WARNING,
-            )  # fmt: skip
+    if "prices" in spec:
+        report.add(
+            "MAN132", ("spec", "prices"), "`prices` is kept and shown; nothing uses it yet.",
+            "Remove it if you count on it.", Severity.WARNING,
+        )  # fmt: skip
     if _SECRET_IN_URL.search(spec.get("network", {}).get("proxy", "")):
         report.add(
             "MAN125", ("spec", "network", "proxy"), "The proxy's address holds a password.",

@@ -25,6 +25,21 @@ if TYPE_CHECKING:
     from batuta.model.dataset import DatasetStore
 
 
+@dataclass(frozen=True, slots=True)
+class WayOut:
+    """A proxy that a connector meets the world through, and the authorities to trust."""
+
+    host: str
+    port: int
+    ca_file: str
+    password: str = field(repr=False)
+
+    @property
+    def url(self) -> str:
+        """The proxy's address with its password, as libraries take it."""
+        return f"http://batuta:{self.password}@{self.host}:{self.port}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
     """A Platform ready to be used, in memory only: options, and secrets already resolved.
@@ -32,7 +47,8 @@ class Connection:
     `root` is the folder that relative local paths start at. `formats` are the formats that
     can be read, by name: a connector is handed them, since the two rooms are strangers.
     `sign` makes inputs for objects of an inner store, in order: each is named by its whole
-    address (`s3://bucket/key`, not escaped), its size, and its ETag or empty text.
+    address (`s3://bucket/key`, not escaped), its size, and its ETag or empty text. `way_out` is
+    asked before each request; None: what the process itself was started with.
     """
 
     platform: str | None = None
@@ -48,6 +64,7 @@ class Connection:
     sign: Callable[[Sequence[tuple[str, int, str]]], Sequence[Input]] | None = field(
         default=None, repr=False
     )
+    way_out: Callable[[], WayOut] | None = field(default=None, repr=False)
 
 
 class SourceBatch(NamedTuple):

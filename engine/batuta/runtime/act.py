@@ -12,14 +12,13 @@ import batuta
 from batuta.core.reasons import Why
 from batuta.core.selection import source_text
 from batuta.core.units import reconcile
-from batuta.model.address import parse_address
 from batuta.model.canonical import Json
 from batuta.model.dataset import DatasetStore
 from batuta.model.diagnostic import BatutaError, CommitConflict, Diagnostic
 from batuta.model.event import ActionProgress, Event, Retrying
 from batuta.model.log import Head, LogEntry, Part, SourceRef, UnitRef, cursor_text
 from batuta.model.observed import SourceState, Unit
-from batuta.model.plan import Delete, NoOp, Plan, Relabel, Release, TransferAction
+from batuta.model.plan import Delete, NoOp, Plan, Relabel, Release, Target, TransferAction
 from batuta.model.resource import OnSourceDelete
 from batuta.model.state import ResourceRecord
 from batuta.model.transfer import CopyItem, UploadItem, UploadTask
@@ -116,7 +115,7 @@ class Act:
 
     def transfer(self, action: TransferAction) -> ActResult:
         """Move what the action says, commit it to the destination's log."""
-        dataset = self._store_of(action.target.destination, action.target.destination_platform)
+        dataset = self._store_of(action.target)
         snapshot = None if action.kind == "move" else dataset.snapshot()
         state = self._source_state(action)
         current = snapshot.parts if snapshot else ()
@@ -214,7 +213,9 @@ class Act:
         source = action.transfer.source
         access = inner = local = None
         if source.dataset is not None:
-            upstream = self.observer.store(self.observer.datasets[source.dataset])
+            upstream = self.observer.store(
+                self.observer.datasets[source.dataset], action.target.resource.partition("/")[2]
+            )
             local = upstream.source(self.observer.formats())
         elif source.address is not None:
             access, inner = self.observer.connections.access(source.address, source.platform)
@@ -235,7 +236,8 @@ class Act:
             renew=self.observer.connections.access, told=told, retold=retold,
         )  # fmt: skip
         if source.merge:
-            run = UniteRun.of(run, self.observer.opened)
+            name = action.target.resource.partition("/")[2]
+            run = UniteRun.of(run, lambda part: self.observer.opened(part, name))
         if action.transfer.scope in {"merge", "changes"}:
             run = MergeRun.of(
                 run, self.observer.changes, _merge_inputs(dataset, current), action.facts.format
@@ -260,9 +262,7 @@ class Act:
                     continue
                 self._room.add(path)
                 with suppress(BatutaError, OSError):
-                    dataset = self._store_of(
-                        other.target.destination, other.target.destination_platform
-                    )
+                    dataset = self._store_of(other.target)
                     if not os.path.lexists(folder := self._folder(dataset)):
                         self._made += [folder / "_staging", folder]
                     dataset.files.prepare()
@@ -343,7 +343,7 @@ class Act:
 
     def relabel(self, action: Relabel) -> ActResult:
         """Commit an entry that changes fields of the log alone."""
-        dataset = self._store_of(action.target.destination, action.target.destination_platform)
+        dataset = self._store_of(action.target)
         snapshot = dataset.snapshot()
         assert snapshot is not None
         before = snapshot.entry
@@ -362,7 +362,7 @@ class Act:
 
     def delete(self, action: Delete) -> ActResult:
         """Delete what batuta made, as it was when this was planned, and forget the resource."""
-        dataset = self._store_of(action.target.destination, action.target.destination_platform)
+        dataset = self._store_of(action.target)
         found = dataset.deletion() or dataset.snapshot()
         base = action.preconditions.head
         assert base is not None
@@ -382,7 +382,7 @@ class Act:
 
     def adopt_state(self, action: NoOp) -> ActResult:
         """Bring the record up to what the destination's log shows."""
-        dataset = self._store_of(action.target.destination, action.target.destination_platform)
+        dataset = self._store_of(action.target)
         snapshot = dataset.snapshot()
         assert snapshot is not None
         record = self._record(action, snapshot.entry, snapshot.head)
@@ -390,8 +390,10 @@ class Act:
 
     # -- shared -------------------------------------------------------------------------------
 
-    def _store_of(self, destination: str, platform: str | None) -> DatasetStore:
-        return self.observer.store_at(parse_address(destination), platform)
+    def _store_of(self, target: Target) -> DatasetStore:
+        return self.observer.store_at_text(
+            target.destination, target.destination_platform, target.resource
+        )
 
     def _entry(self, action: TransferAction | Relabel, done: "_Done") -> LogEntry:
         return LogEntry(

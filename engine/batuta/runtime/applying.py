@@ -134,7 +134,9 @@ class Applier:
     def _destination_of(self, action: Action) -> Seen:
         target = action.target
         try:
-            store = self.observer.store_at_text(target.destination, target.destination_platform)
+            store = self.observer.store_at_text(
+                target.destination, target.destination_platform, target.resource
+            )
             return Seen(source=None, destination=store.observe())
         except BatutaError as error:
             return Seen(source=None, destination=None, destination_problems=error.diagnostics)

@@ -238,7 +238,9 @@ class _Work:
         observer = self.auditor.datasets.observer
         try:
             return tuple(
-                observer.store_at_text(record.destination, record.destination_platform).entries()
+                observer.store_at_text(
+                    record.destination, record.destination_platform, record.address
+                ).entries()
             )
         except BatutaError as error:
             self.gaps.append(f"{record.address} cannot be read: {error.diagnostics[0].detail}")

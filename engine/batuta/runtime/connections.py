@@ -1,21 +1,29 @@
 """From an address and the Platforms of a workspace to what a connector needs to open it."""
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from batuta.model.address import Address
-from batuta.model.connector import Connection, Connector, Files
+from batuta.model.connector import Connection, Connector, Files, WayOut
 from batuta.model.diagnostic import BatutaError, Diagnostic, Location
 from batuta.model.resource import Platform
 from batuta.model.tier import Network
+from batuta.model.transfer import Input
 from batuta.runtime.broker import Broker
 from batuta.runtime.discreet import discreet
+from batuta.runtime.mover import open_input
+from batuta.runtime.mover_request import Proxy
 from batuta.runtime.registry import connector_for, formats
 from batuta.runtime.worker.main import connection
 from batuta.runtime.worker.wire import Access
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _LOOPBACK_4, _LOOPBACK_6 = "127.0.0.0/8", "::1/128"
 
@@ -92,8 +100,13 @@ class Connections:
         """True where an address is a folder or prefix, which a dataset could live in."""
         return connector_for(address.scheme).files is not None
 
-    def files(self, address: Address, name: str | None) -> Files:
+    def files(
+        self, address: Address, name: str | None, way_out: Callable[[], WayOut] | None = None
+    ) -> Files:
         """Open the folder or prefix at `address` as a place that a dataset can live in.
+
+        Args:
+            way_out: Asked before each request; None where no host is needed.
 
         Raises:
             BatutaError: EXT104, nothing can be written to this kind of address.
@@ -110,12 +123,21 @@ class Connections:
             )
         # Here the chain is asked by the library itself, which also renews what it gave.
         access = self._access(connector, self.platform_of(address, name))
-        files = connector.files(self.connection(access, None), address)
+        opened = self.connection(access, None)
+        if way_out is not None:
+            opened = replace(opened, way_out=way_out, open_input=partial(_open_by, way_out))
+        files = connector.files(opened, address)
         return discreet(files, tuple(access.secrets.values()))
 
     def connection(self, access: Access, inner: Access | None) -> Connection:
         """Open `access` in this process."""
         return connection(access, inner)
+
+
+def _open_by(way_out: Callable[[], WayOut], source: Input) -> "pa.NativeFile":
+    """Open an object through the gateway of now."""
+    way = way_out()
+    return open_input(source, Proxy(way.host, way.port, way.ca_file, way.password))
 
 
 def implicit_platform(connector: Connector, environment: Mapping[str, str]) -> Platform:

@@ -68,7 +68,7 @@ class Datasets:
             border = self.borders().at(destination, platform)
         if border.refused:
             raise BatutaError(*border.refused)
-        opened = self.observer.store_at(destination, platform)
+        opened = self.observer.store_at(destination, platform, name)
         return Place(
             resource=f"Dataset/{name}", destination=destination, platform=platform,
             dataset=opened, record=record,

@@ -215,9 +215,12 @@ class Engine:
         def bounds(name: str) -> Border:
             return self.borders.of(name)
 
+        def beyond(place: Address, platform: str | None) -> Border:
+            return self.borders.at(place, platform)
+
         return Errands(
-            bounds=bounds, root=self.root,
-            scratch=self._places.scratch, place_of=place_of,
+            bounds=bounds, beyond=beyond,
+            root=self.root, scratch=self._places.scratch, place_of=place_of,
         )  # fmt: skip
 
     @property

@@ -70,13 +70,14 @@ class _Shares:
 
 @dataclass
 class Errands:
-    """The errands of one run. `bounds` answers by a dataset's name.
+    """The errands of one run. `bounds` answers by a dataset's name, KeyError for no dataset.
 
-    `scratch` is where is staged what goes to an object store; `place_of` says where a Dataset
+    `beyond` is the border of a place for which no dataset stands. `scratch` is where is staged what goes to an object store; `place_of` says where a Dataset
     lies that another one reads.
     """
 
     bounds: Callable[[str], Border]
+    beyond: Callable[[Address, str | None], Border]
     root: Path
     scratch: Path
     place_of: Callable[[str], Address | None]
@@ -84,6 +85,23 @@ class Errands:
     _data: _Shares = field(default_factory=_Shares)
     _staged: dict[str, TransferAction] = field(default_factory=dict)
     _salt: bytes = field(default_factory=lambda: secrets.token_bytes(16), repr=False)
+
+    # -- what no worker does ----------------------------------------------------------------
+
+    def own(self, name: str, place: Address, platform: str | None) -> Way | None:
+        """Return the way of this process itself to a place, for its log, its commits, its files.
+
+        It is that of the dataset `name`, whose end lies there; without one, that which a place
+        has by itself. None: what lies on this machine needs none.
+        """
+        if place.inner.scheme == "file":
+            return None
+        try:
+            border = self.bounds(name)
+        except KeyError:
+            border = self.beyond(place, platform)
+        policy = narrow(border.policy, (*border.source, *border.destination))
+        return Way(policy=policy, whole=border.policy, keeps=True)
 
     # -- looking, listing and signing -------------------------------------------------------
 

@@ -15,7 +15,7 @@ from functools import cache
 from batuta.model.diagnostic import ConnectorError, Failure
 from batuta.model.transfer import Input
 from batuta.runtime import mover_errors
-from batuta.runtime.mover_request import Origin, Target, proxy
+from batuta.runtime.mover_request import Origin, Target
 
 CONNECT_TIMEOUT_S = 10.0
 IDLE_TIMEOUT_S = 60.0
@@ -73,14 +73,9 @@ class Head:
         return found[1] if found else None
 
 
-def tls_context() -> ssl.SSLContext:
-    """The system's trusted authorities, or the gateway's; host names are checked."""
-    way = proxy()
-    return _context(None if way is None else way.ca_file)
-
-
 @cache
-def _context(ca_file: str | None) -> ssl.SSLContext:
+def tls_context(ca_file: str | None) -> ssl.SSLContext:
+    """The system's trusted authorities, or the gateway's in a file; host names are checked."""
     return ssl.create_default_context(cafile=ca_file)
 
 
@@ -96,7 +91,7 @@ class Link:
         self._socket = self._connect()
 
     def _connect(self) -> socket.socket:
-        origin, way = self.origin, proxy()
+        origin, way = self.origin, self.origin.way
         first = (origin.host, origin.port) if way is None else (way.host, way.port)
         try:
             plain = socket.create_connection(first, CONNECT_TIMEOUT_S)
@@ -107,9 +102,10 @@ class Link:
         if not origin.secure:
             return plain
         if way is not None:
-            _open_tunnel(plain, origin)
+            _open_tunnel(plain, origin, way.authorization)
         try:
-            return tls_context().wrap_socket(plain, server_hostname=origin.host)
+            trust = tls_context(None if way is None else way.ca_file)
+            return trust.wrap_socket(plain, server_hostname=origin.host)
         except ssl.SSLCertVerificationError as error:
             plain.close()
             detail = f"The certificate of {origin.netloc}: {error.verify_message}."
@@ -200,7 +196,7 @@ class Link:
         return start
 
 
-def _open_tunnel(plain: socket.socket, origin: Origin) -> None:
+def _open_tunnel(plain: socket.socket, origin: Origin, password: str) -> None:
     """Ask the gateway for a way to `origin`; its refusal is told in its own words.
 
     Raises:
@@ -211,7 +207,7 @@ def _open_tunnel(plain: socket.socket, origin: Origin) -> None:
     target = f"{name}:{origin.port}"
     head = bytearray()
     try:
-        plain.sendall(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n".encode())
+        plain.sendall(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{password}\r\n".encode())
         # Byte for byte: what follows the answer belongs to TLS.
         while not head.endswith(b"\r\n\r\n") and len(head) < HEAD_LIMIT:
             byte = plain.recv(1)

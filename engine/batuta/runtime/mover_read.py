@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from batuta.model.transfer import Input
 from batuta.runtime import mover_errors, mover_staging
 from batuta.runtime.mover_http import LinkBroken, Links, check_answer
-from batuta.runtime.mover_request import get_headers, request_bytes, target_of
+from batuta.runtime.mover_request import Proxy, get_headers, request_bytes, target_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,10 +25,10 @@ STEP_BYTES = 4 * 1024 * 1024
 CACHE_BYTES = 32 * 1024 * 1024
 
 
-def open_input(source: Input) -> "pa.NativeFile":
+def open_input(source: Input, way: Proxy | None = None) -> "pa.NativeFile":
     """Return `source` as a seekable file that sees one version of it or fails.
 
-    A file is not mapped into memory: one that is cut short would end the process.
+    `way` is the gateway to ask an object through; None: that of this process. A file is not mapped into memory: one that is cut short would end the process.
 
     Raises:
         ConnectorError: WRK1xx; later reads raise it too.
@@ -37,7 +37,7 @@ def open_input(source: Input) -> "pa.NativeFile":
 
     path = mover_staging.local_path(source)
     if path is None:
-        return pa.PythonFile(RangeReader(source), mode="r")
+        return pa.PythonFile(RangeReader(source, way), mode="r")
     os.close(mover_staging.open_source(source, path))
     try:
         return pa.OSFile(path, mode="r")
@@ -71,10 +71,10 @@ class RangeReader(io.RawIOBase):
     threads; they are served one at a time.
     """
 
-    def __init__(self, source: Input) -> None:
+    def __init__(self, source: Input, way: Proxy | None = None) -> None:
         super().__init__()
         self._source = source
-        self._target = target_of(source.key, source.url)
+        self._target = target_of(source.key, source.url, way)
         self._at = 0
         self._spans: OrderedDict[int, bytes] = OrderedDict()
         self._ahead: tuple[int, Future[bytes]] | None = None

@@ -1,5 +1,6 @@
 """Taking addresses apart and spelling requests; what could break out of a request line is refused."""
 
+import base64
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -19,11 +20,21 @@ class Proxy(NamedTuple):
     """The gateway: https goes through it by CONNECT, http in absolute form.
 
     `ca_file` holds the authorities to trust instead of the system's, None for the system's.
+    `password` is what it asks of this process, empty where it asks for none.
     """
 
     host: str
     port: int
     ca_file: str | None = None
+    password: str = ""
+
+    @property
+    def authorization(self) -> str:
+        """The header that gives the password, with its line's end; empty for none."""
+        if not self.password:
+            return ""
+        pair = base64.b64encode(f"batuta:{self.password}".encode()).decode()
+        return f"Proxy-Authorization: Basic {pair}\r\n"
 
 
 _proxy: Proxy | None = None
@@ -35,18 +46,14 @@ def use_proxy(proxy: Proxy | None) -> None:
     _proxy = proxy
 
 
-def proxy() -> Proxy | None:
-    """Return the gateway that connections go through, None where they go straight out."""
-    return _proxy
-
-
 class Origin(NamedTuple):
-    """Who to connect to; `netloc` is sent as Host."""
+    """Who to connect to, and through which gateway; `netloc` is sent as Host."""
 
     secure: bool
     host: str
     port: int
     netloc: str
+    way: Proxy | None = None
 
 
 class Target(NamedTuple):
@@ -57,18 +64,18 @@ class Target(NamedTuple):
 
 
 @cache
-def _origin(scheme: str, netloc: str) -> Origin:
+def _origin(scheme: str, netloc: str, way: Proxy | None) -> Origin:
     secure = scheme == "https"
     host, port = netloc, 443 if secure else 80
     if match := re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^:@/]+)(?::(\d{1,5}))?", netloc):
         host = match[1].strip("[]")
         port = int(match[2]) if match[2] else port
-        return Origin(secure, host, port, netloc)
+        return Origin(secure, host, port, netloc, way)
     raise ValueError(netloc)
 
 
-def target_of(key: str, url: str) -> Target:
-    """Take an http(s) address apart.
+def target_of(key: str, url: str, way: Proxy | None = None) -> Target:
+    """Take an http(s) address apart; `way` None: the gateway of this process leads there.
 
     Raises:
         ConnectorError: WRK110, it is not one, or holds what no request line may hold.
@@ -77,7 +84,7 @@ def target_of(key: str, url: str) -> Target:
     netloc, _, path = rest.partition("/")
     if scheme in {"http", "https"} and _TARGET.fullmatch(rest):
         with suppress(ValueError):
-            return Target(_origin(scheme, netloc), "/" + path.partition("#")[0])
+            return Target(_origin(scheme, netloc, way or _proxy), "/" + path.partition("#")[0])
     detail = f"The address of `{key}` is not an http or https URL that can be sent."
     raise mover_errors.failure("WRK110", detail, Failure.PERMANENT)
 
@@ -92,8 +99,11 @@ def request_bytes(
     """
     origin = target.origin
     # A proxy reads from the first line where a plain request goes.
-    place = "" if _proxy is None or origin.secure else f"http://{origin.netloc}"
+    way = None if origin.secure else origin.way
+    place = "" if way is None else f"http://{origin.netloc}"
     lines = [f"{method} {place}{target.path} HTTP/1.1\r\nHost: {origin.netloc}\r\n"]
+    if way is not None:
+        lines.append(way.authorization)
     for name, value in headers:
         if not (_HEADER_NAME.fullmatch(name) and _HEADER_VALUE.fullmatch(value)):
             detail = f"A header of the request for `{key}` cannot be sent."

@@ -15,6 +15,7 @@ import msgspec
 from batuta.core.uniting import united
 from batuta.model.address import Address, parse_address
 from batuta.model.canonical import digest
+from batuta.model.connector import WayOut
 from batuta.model.dataset import DatasetStore
 from batuta.model.diagnostic import BatutaError, Diagnostic
 from batuta.model.event import Event, Observing
@@ -179,35 +180,41 @@ class Observer:
         spec = source_spec(dataset)
         if spec.merge:
             states = [
-                self._part(dataset.name, self.opened(part), _part_key(dataset, i), kept)
+                self._part(
+                    dataset.name, self.opened(part, dataset.name), _part_key(dataset, i), kept
+                )
                 for i, part in enumerate(spec.merge)
             ]
             return united(spec, states)
-        return self._part(dataset.name, self._opened(spec), _key(dataset), kept)
+        return self._part(dataset.name, self._opened(spec, dataset.name), _key(dataset), kept)
 
-    def opened(self, part: SourcePart) -> Opened:
-        """Open one source of a merge; a folder with a log of batuta is read through its log."""
-        spec = part.spec
-        log = self.log_at(spec.address, spec.platform) if spec.address is not None else None
+    def opened(self, part: SourcePart, name: str) -> Opened:
+        """Open one source of the merge `name`; a folder with a log of batuta is read through it."""
+        spec, log = part.spec, None
+        if spec.address is not None:
+            log = self.log_at(spec.address, spec.platform, name)
         if log is not None:
             return Opened(spec=spec, local=log.source(dict(formats())))
-        return self._opened(spec)
+        return self._opened(spec, name)
 
-    def _opened(self, spec: SourceSpec) -> Opened:
+    def _opened(self, spec: SourceSpec, name: str) -> Opened:
         if spec.dataset is not None:
-            upstream = self.store(self.datasets[spec.dataset])
+            upstream = self.store(self.datasets[spec.dataset], name)
             return Opened(spec=spec, local=upstream.source(dict(formats())))
         assert spec.address is not None
         access, inner = self.connections.access(spec.address, spec.platform)
         return Opened(spec=spec, access=access, inner=inner)
 
-    def log_at(self, address: Address, platform: str | None) -> DatasetStore | None:
-        """Return the dataset whose log lies at an address, None where there is none."""
+    def log_at(self, address: Address, platform: str | None, name: str) -> DatasetStore | None:
+        """Return the dataset whose log lies at an address, None where there is none.
+
+        `name` is the dataset that it is looked at for.
+        """
         if address.is_table or not self.connections.has_files(address):
             return None
         if address.scheme == "file" and not self._is_folder(address):
             return None  # one file, with nothing below it
-        store = self.store_at(address, platform)
+        store = self.store_at(address, platform, name)
         return store if next(iter(store.files.list("_log/")), None) is not None else None
 
     def _is_folder(self, address: Address) -> bool:
@@ -218,18 +225,18 @@ class Observer:
         state = self._looked_at(name, opened, key, fresh)
         if self.at_rest is None:
             return state
-        log = self._log_over(opened.spec, state) if opened.local is None else None
+        log = self._log_over(opened.spec, state, name) if opened.local is None else None
         return self.at_rest.labelled(opened.spec, state, log)
 
-    def _log_over(self, spec: SourceSpec, state: SourceState) -> DatasetStore | None:
+    def _log_over(self, spec: SourceSpec, state: SourceState, name: str) -> DatasetStore | None:
         """Return the dataset that what was observed lies in, None where it lies in none."""
         if spec.address is None or state.has_log is False:
             return None
         if spec.address.scheme != "file":
-            return self.log_at(spec.address, spec.platform)
+            return self.log_at(spec.address, spec.platform, name)
         assert self.at_rest is not None
         above = self.at_rest.local_log(spec.address)
-        return self.store_at(above, spec.platform) if above is not None else None
+        return self.store_at(above, spec.platform, name) if above is not None else None
 
     def _looked_at(
         self, name: str, opened: Opened, key: str, fresh: dict[str, bytes]
@@ -264,26 +271,45 @@ class Observer:
 
         retrying(ask, self.pool.stop, lambda _attempt, _wait_s, _reason: None)
 
-    def store(self, dataset: Dataset) -> DatasetStore:
-        """Open the dataset that lies at a Dataset's destination."""
-        return self.store_at(dataset.destination, dataset.destination_platform)
+    def store(self, dataset: Dataset, reader: str | None = None) -> DatasetStore:
+        """Open the dataset that lies at a Dataset's destination, for itself or for a `reader`."""
+        name = dataset.name if reader is None else reader
+        return self.store_at(dataset.destination, dataset.destination_platform, name)
 
     def formats(self) -> dict[str, Format]:
         """The formats that datasets are read with."""
         return dict(formats())
 
-    def store_at_text(self, destination: str, platform: str | None) -> DatasetStore:
-        """Open the dataset at an address that stands in a record or a plan."""
-        return self.store_at(parse_address(destination), platform)
+    def store_at_text(self, destination: str, platform: str | None, resource: str) -> DatasetStore:
+        """Open the dataset of a resource at an address that stands in a record or a plan."""
+        name = resource.partition("/")[2]
+        return self.store_at(parse_address(destination), platform, name)
 
-    def store_at(self, destination: Address, platform: str | None) -> DatasetStore:
-        """Open the dataset that lies at an address."""
-        files = self.connections.files(destination, platform)
+    def store_at(self, destination: Address, platform: str | None, name: str) -> DatasetStore:
+        """Open the dataset that lies at an address; `name` says whose policies let us there."""
+        files = self.connections.files(
+            destination, platform, self._way_out(destination, platform, name)
+        )
         if not files.moves:  # requests over a network
             files = RetriedFiles(files, self.pool)
         opener = connectors()["alimentar"].dataset
         assert opener is not None
         return opener(files, self.seals.seal() if self.seals is not None else NO_SEAL)
+
+    def _way_out(
+        self, place: Address, platform: str | None, name: str
+    ) -> Callable[[], WayOut] | None:
+        """Return how requests of this process leave it: by the gateway of the run that is on."""
+        way = self.errands.own(name, place, platform)
+        if way is None:
+            return None
+
+        def now() -> WayOut:
+            gate = self.pool.warden.gate
+            assert gate is not None, "a way out needs a run"
+            return gate.own(way)
+
+        return now
 
 
 def source_spec(dataset: Dataset) -> SourceSpec:

@@ -206,7 +206,9 @@ class Planner:
             return "same"
         if head.digest in self.store.accepted_heads(record.destination):
             return "same"
-        dataset = self.observer.store_at_text(record.destination, record.destination_platform)
+        dataset = self.observer.store_at_text(
+            record.destination, record.destination_platform, record.address
+        )
         return dataset.relation(record.head)
 
     def _orphans(
@@ -234,7 +236,7 @@ class Planner:
             else:
                 try:
                     destination = self.observer.store_at_text(
-                        record.destination, record.destination_platform
+                        record.destination, record.destination_platform, record.address
                     ).observe()
                     relation = self._head_relation(destination, record)
                 except BatutaError as error:

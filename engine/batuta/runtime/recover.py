@@ -26,7 +26,8 @@ from batuta.runtime.state.store import (
     put_step,
 )
 
-OpenDataset = Callable[[str, str | None], DatasetStore]
+OpenDataset = Callable[[str, str | None, str], DatasetStore]
+"""Opens what lies at an address, on a Platform, for a resource."""
 
 
 def recover(store: StateStore, open_dataset: OpenDataset) -> tuple[str, ...]:
@@ -60,7 +61,7 @@ def _settle(
         return _settle_removal(store, run, step, open_dataset, told)
     staging = {i: s for i, r, s in store.transfers() if r == step.action}
     try:
-        dataset = open_dataset(str(where["destination"]), _text(where.get("platform")))
+        dataset = open_dataset(str(where["destination"]), _text(where.get("platform")), step.action)
         committed = _commit_of(dataset, run, step)
         # What is not committed yet is taken up by the next run; the rest is finished here.
         alive = [] if committed else [Path(folder).name for folder in staging.values()]
@@ -95,7 +96,9 @@ def _settle_removal(
     gone = step.step == "release"
     if step.step == "delete":
         try:
-            dataset = open_dataset(str(where["destination"]), _text(where.get("platform")))
+            dataset = open_dataset(
+                str(where["destination"]), _text(where.get("platform")), step.action
+            )
             begun = dataset.deletion()
             if begun is not None and _is_of(begun.entry, run, step):
                 dataset.delete(begun.entry, begun.head)

@@ -1,18 +1,23 @@
 """With an end on the network a worker reaches it through the run's gateway, and nothing else."""
 
 import json
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from batuta.runtime.worker.gate import SUPERVISOR
+from tests.acceptance.egress.house import House
 from tests.acceptance.egress.sink import Sink
 from tests.acceptance.faults.space import Space, at_s3, events, ids, write
 from tests.conftest import Place
 from tests.kernel import requires_kernel
 
 SOVEREIGNTY = 14
+BEHIND = "store.corp.test"
 # It asks the gateway itself for another host, as a hostile library would that knows its proxy.
 _ASKS = """
 import os, socket
@@ -51,6 +56,34 @@ def _declare(space: Space, place: Place, more: str = "") -> None:
     )
 
 
+def _declare_behind(space: Space, place: Place, proxy: str) -> None:
+    """The same, with the store at a public name and a proxy before all that is public."""
+    store = f"https://{BEHIND}"
+    platform = (
+        "---\napiVersion: batuta.dev/v1\nkind: Platform\nmetadata: {name: lake}\n"
+        f"spec: {{type: aws, network: Public, region: {place.server.region}, "
+        f'endpoints: ["{store}"], '
+        'credentials: {accessKeyId: "env:LAKE_ID", secretAccessKey: "env:LAKE_KEY"}, '
+        f'aws: {{endpoint: "{store}", pathStyle: true}}}}\n'
+    )
+    space.declare(
+        {
+            "up": "source: data/, format: parquet, "
+            f'destination: {{address: "{place.url}/orders/", platform: lake}}',
+            "down": f'source: {{address: "{place.url}/raw/", platform: lake}}, '
+            "destination: out/down/, format: parquet",
+        },
+        (platform,),
+    )
+    manifest = space.root / "batuta.yaml"
+    network = f'network: {{proxy: "{proxy}", caFile: corp.pem}}'
+    manifest.write_text(
+        manifest.read_text().replace(
+            'spec: {manifests: ["batuta.yaml"]}', f'spec: {{manifests: ["batuta.yaml"], {network}}}'
+        )
+    )
+
+
 def _rows(space: Space) -> list[dict[str, Any]]:
     path = space.root / ".batuta" / "egress" / "audit.jsonl"
     return [json.loads(line) for line in path.read_text().splitlines()]
@@ -76,11 +109,12 @@ def test_a_store_is_written_and_read_through_the_gateway_which_says_who_and_what
     assert pq.read_table(next((space.root / "out/down").glob("*.parquet"))).equals(rows)
     told = _rows(space)
     host = lake.server.endpoint.rpartition("/")[2].partition(":")[0]
-    assert {(row["dataset"], row.get("host")) for row in told} == {("up", host), ("down", host)}
+    assert {row.get("host") for row in told} == {host}
+    assert {row.get("dataset") for row in told if row["worker"] != SUPERVISOR} == {"up", "down"}
     assert {row["verdict"] for row in told} == {"allow"}
     ended = [row for row in told if row["event"] == "end"]
     assert all(row["rule"] and row["line"] and row["policy"] for row in ended)
-    sent = sum(row.get("up", 0) for row in ended if row["dataset"] == "up")
+    sent = sum(row.get("up", 0) for row in ended if row.get("dataset") == "up")
     assert sent > (space.root / "data" / "a.parquet").stat().st_size
     methods = {
         (row["worker"].partition("-")[0], row["method"])
@@ -90,6 +124,49 @@ def test_a_store_is_written_and_read_through_the_gateway_which_says_who_and_what
     assert ("data", "GET") in methods
     assert ("upload", "PUT") in methods
     assert {m for w, m in methods if w == "data"} == {"GET"}
+    # The log beside the data is this process's own work, and goes the same way.
+    own = {
+        (row["method"], row["path"].rpartition("/orders/")[2])
+        for row in told
+        if row["worker"] == SUPERVISOR and row["event"] == "request"
+    }
+    assert ("PUT", "_log/00000000000000000000.json") in own
+
+
+@requires_kernel("user namespaces")
+def test_all_of_it_goes_through_the_proxy_of_the_house_and_trusts_its_authority(
+    space: Space, lake: Place, tmp_path: Path
+) -> None:
+    """The store's name is known to the proxy alone, so that whatever goes another way fails."""
+    rows = _filled(space, lake)
+    where = urlsplit(lake.server.endpoint)
+    assert where.hostname is not None
+    assert where.port is not None
+    with House(tmp_path / "house", (where.hostname, where.port)) as house:
+        (space.root / "corp.pem").write_bytes(house.ca_file.read_bytes())
+        _declare_behind(space, lake, house.url)
+        text = space.apply()
+        assert house.asked
+        assert set(house.asked) == {f"{BEHIND}:443"}
+        assert pq.read_table(next((space.root / "out/down").glob("*.parquet"))).equals(rows)
+        code, shown = space.run("data", "cat", "up")
+        assert code == 0, shown
+        code, shown = space.run("data", "verify", "up")
+        assert code == 0, shown
+        code, shown = space.run("plan")
+        assert code == 0, shown
+        assert "no changes" in shown.lower(), shown
+    assert "2 of 2 actions done" in text
+    told = _rows(space)
+    assert {row.get("host") for row in told} == {BEHIND}
+    assert {row["verdict"] for row in told} == {"allow"}
+    # Without the house's authority nobody is believed.
+    (space.root / "out").rename(space.root / "moved")
+    with House(tmp_path / "another", (where.hostname, where.port)) as other:
+        _declare_behind(space, lake, other.url)
+        code, text = space.run("plan", "--resync", "down")
+    assert code != 0
+    assert "CERTIFICATE_VERIFY_FAILED" in text, text
 
 
 @requires_kernel("user namespaces")

@@ -451,7 +451,7 @@ def test_only_a_trusted_certificate_of_the_right_name_is_accepted(
     context.load_cert_chain(cert, key)
 
     def fetch(host: str, trusted: ssl.SSLContext) -> object:
-        monkeypatch.setattr(mover_http, "tls_context", lambda: trusted)
+        monkeypatch.setattr(mover_http, "tls_context", lambda _file: trusted)
         with serving(context) as server:
             server.objects["/big"] = _content(BIG)
             port = server.url.rpartition(":")[2]

@@ -16,9 +16,13 @@ def test_a_single_file_is_not_taken_for_a_folder_with_a_log(tmp_path: Path) -> N
     connections = Connections(platforms={}, environment={}, root=tmp_path)
     borders: dict[str, Border] = {}
     errands = Errands(
-        bounds=borders.__getitem__, root=tmp_path, scratch=tmp_path, place_of=lambda _name: None
+        bounds=borders.__getitem__,
+        beyond=lambda place, _platform: borders[str(place)],
+        root=tmp_path,
+        scratch=tmp_path,
+        place_of=lambda _name: None,
     )
     observer = Observer(connections, WorkerPool(), Cache(tmp_path / "cache.db"), errands)
 
-    assert observer.log_at(parse_address("orders.csv"), None) is None
-    assert observer.log_at(parse_address("missing/"), None) is None
+    assert observer.log_at(parse_address("orders.csv"), None, "t") is None
+    assert observer.log_at(parse_address("missing/"), None, "t") is None

@@ -14,7 +14,7 @@ from typing import Any
 
 from batuta.connectors.aws import faults
 from batuta.connectors.aws.sigv4 import Keys
-from batuta.model.connector import Connection
+from batuta.model.connector import Connection, WayOut
 from batuta.model.diagnostic import Failure
 
 TIMEOUT_S = 60
@@ -97,31 +97,44 @@ class _Fixed:
 
 
 def file_system(
-    keys: Callable[[], Keys], *, region: str, origin: str, by_path: bool, pays: bool
+    keys: Callable[[], Keys],
+    way_out: WayOut | None = None,
+    *,
+    region: str,
+    origin: str,
+    by_path: bool,
+    pays: bool,
 ) -> Any:
     """Return the s3fs file system of one place, the same for equal arguments. Any thread may use it.
 
-    It keeps no listing, and asks `keys` for each request. A proxy is the one that the
-    environment names, as in `link`; the vendor's files and other variables have no say, since
-    the hosts that a plan names are not theirs to change.
+    It keeps no listing, and asks `keys` for each request. The vendor's files and variables have
+    no say, since the hosts that a plan names are not theirs to change.
 
     Args:
+        way_out: The proxy to go through; None: the one that the environment names, as in `link`.
         origin: The service's URL without a bucket.
     """
     # A client costs some 50 ms. A forked child has none of the threads that serve its parent's.
-    return _made(os.getpid(), keys, (region, origin), by_path, pays)
+    return _made(os.getpid(), keys, (region, origin), way_out, by_path, pays)
 
 
 @lru_cache(maxsize=32)
 def _made(
-    _pid: int, keys: Callable[[], Keys], place: tuple[str, str], by_path: bool, pays: bool
+    _pid: int,
+    keys: Callable[[], Keys],
+    place: tuple[str, str],
+    way_out: WayOut | None,
+    by_path: bool,
+    pays: bool,
 ) -> Any:
     region, origin = place
+    trust = {} if way_out is None else {"verify": way_out.ca_file}
+    proxies = None if way_out is None else dict.fromkeys(("http", "https"), way_out.url)
     system = _exact()(
         session=_session_of(keys),
         endpoint_url=origin,
         requester_pays=pays,
-        client_kwargs={"region_name": region},
+        client_kwargs={"region_name": region, **trust},
         config_kwargs={
             "s3": {
                 "addressing_style": "path" if by_path else "virtual",
@@ -129,6 +142,7 @@ def _made(
             },
             "connect_timeout": TIMEOUT_S,
             "http_session_cls": _sender(),
+            "proxies": proxies,
             "read_timeout": TIMEOUT_S,
             # Other stores know no checksums but the signed one of the body.
             "request_checksum_calculation": "when_required",

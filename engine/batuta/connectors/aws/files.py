@@ -52,6 +52,7 @@ class S3Files:
         self._bucket = Bucket(connection, name)
         self._prefix = f"{prefix.rstrip('/')}/" if prefix.rstrip("/") else ""
         self._open_input = connection.open_input
+        self._way_out = connection.way_out
 
     def list(self, prefix: str = "") -> Iterator[FileInfo]:
         """Yield objects under `prefix` in byte order of their paths; markers of folders aside.
@@ -278,6 +279,7 @@ class S3Files:
         place = self._bucket
         return client.file_system(
             place.keys,
+            None if self._way_out is None else self._way_out(),
             region=place.region,
             origin=place.endpoint.origin,
             by_path=place.endpoint.by_path,

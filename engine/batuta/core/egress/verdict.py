@@ -5,6 +5,8 @@ been looked up yet), addresses, ClientHello, bytes. Each step answers with what 
 needs, or with a `Refused`; the first refusal is the verdict.
 """
 
+import base64
+import hmac
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -69,6 +71,26 @@ def read_head(head: bytes) -> Request | Refused:
     if method == "CONNECT":
         return _connect(target)
     return _absolute(method, target)
+
+
+def judge_caller(head: bytes, password: str) -> Refused | None:
+    """Return a refusal where a head does not give `password`; none is asked for by empty text."""
+    if not password:
+        return None
+    for line in head.split(b"\r\n")[1:]:
+        name, _, value = line.partition(b":")
+        if name.lower() == b"proxy-authorization" and _gives(value.strip(), password):
+            return None
+    return Refused(Code.HTTP_STRANGER, "The password of this run was not given.")
+
+
+def _gives(value: bytes, password: str) -> bool:
+    scheme, _, text = value.partition(b" ")
+    try:
+        given = base64.b64decode(text, validate=True).partition(b":")[2]
+    except ValueError:
+        return False
+    return scheme.lower() == b"basic" and hmac.compare_digest(given, password.encode())
 
 
 def choose(policy: Policy, request: Request) -> Rule | Refused:

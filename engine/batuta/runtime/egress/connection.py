@@ -156,6 +156,8 @@ class Connection:
             raise Denied(split)
         self.head, rest = split
         self._note_target(self.head)
+        if (stranger := verdict.judge_caller(self.head, self.station.password)) is not None:
+            raise Denied(stranger)
         return or_deny(verdict.read_head(self.head)), rest
 
     def _note_target(self, head: bytes) -> None:

@@ -132,6 +132,7 @@ class GatewayRun:
         whole: Policy | None = None,
         credentials: CredentialHook | None = None,
         keeps: bool = False,
+        password: str = "",
     ) -> Door:
         """Serve a listener that was made inside a worker's namespace; the socket is taken over.
 
@@ -139,9 +140,11 @@ class GatewayRun:
             whole: The policy that this one was narrowed from: its caps are those of the run.
             credentials: Asked in inspect mode for the headers that a request goes on with.
             keeps: In inspect mode the worker's own credentials go on.
+            password: Clients have to give it, with any name, as they would to a proxy.
         """
         host, port = listener.getsockname()[:2]
         station = self._station(worker, (policy, whole), (credentials, keeps))
+        station.password = password
         return self._open(listener, (host, port), station)
 
     def serve_private(

@@ -113,6 +113,7 @@ class Station:
     """One listener's side of it. `worker` may change between actions; `policy` never does.
 
     `keeps`: the worker was given keys of its own, which go out with what it asks in inspect mode.
+    `password`: whoever asks has to know it; empty where nobody else reaches the listener.
     """
 
     world: World
@@ -121,3 +122,4 @@ class Station:
     ledger_of: Callable[[WorkerIdentity], Ledger]
     credentials: CredentialHook | None = None
     keeps: bool = False
+    password: str = field(default="", repr=False)

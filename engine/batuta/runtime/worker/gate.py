@@ -1,21 +1,27 @@
-"""The way out of one run's workers, made when the first of them needs one.
+"""The way out of one run, its own and its workers', made when the first of them needs one.
 
 It tells what was refused, and ends the worker at once where its policy says so.
 """
 
+import secrets
+import socket
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from batuta.model.connector import WayOut
 from batuta.model.diagnostic import Diagnostic
+from batuta.runtime.worker.posting import Way
 
 if TYPE_CHECKING:
     from batuta.runtime.egress.audit import Row
     from batuta.runtime.egress.session import GatewayRun
 
 REFUSED = "EGR306"
+SUPERVISOR = "supervisor"
+"""Who is behind what the process itself asks: its connections serve all datasets of a place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,8 @@ class Gate:
     _watch: dict[str, Callable[[Refusal], None]] = field(default_factory=dict)
     _gateway: "GatewayRun | None" = None
     _guard: threading.Lock = field(default_factory=threading.Lock)
+    _own: dict[str, WayOut] = field(default_factory=dict)
+    _own_guard: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def gateway(self) -> "GatewayRun":
@@ -61,6 +69,29 @@ class Gate:
                     on_row=self._see,
                 )  # fmt: skip
             return self._gateway
+
+    def own(self, way: Way) -> WayOut:
+        """Return a way out for this process itself; there is one for each policy.
+
+        Any process of the machine reaches a port on loopback, so this one asks for a password.
+        """
+        from batuta.runtime.egress.gateway import LOOPBACK
+        from batuta.runtime.egress.station import WorkerIdentity
+
+        digest = way.policy.digest
+        with self._own_guard:
+            if digest not in self._own:
+                password = secrets.token_urlsafe(24)
+                door = self.gateway.serve(
+                    socket.create_server((LOOPBACK, 0), backlog=128),
+                    worker=WorkerIdentity(
+                        action="", dataset="", worker=SUPERVISOR, budget=SUPERVISOR
+                    ),
+                    policy=way.policy, whole=way.whole, keeps=way.keeps, password=password,
+                )  # fmt: skip
+                ca_file = str(self.gateway.ca_file)
+                self._own[digest] = WayOut(*door.address, ca_file, password)
+            return self._own[digest]
 
     def watch(self, worker: str, told: Callable[[Refusal], None]) -> None:
         """Tell `told` of what is refused to a worker from now on."""

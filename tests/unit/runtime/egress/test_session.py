@@ -293,6 +293,31 @@ def test_a_private_way_out_serves_only_whom_the_supervisor_let_in(tmp_path: Path
         assert len(here.rows()) == 1
 
 
+@pytest.mark.parametrize(
+    ("given", "verdict"),
+    [
+        ("", b"http.stranger"),
+        ("Proxy-Authorization: Basic YmF0dXRhOndyb25n\r\n", b"http.stranger"),
+        ("Proxy-Authorization: Basic ?\r\n", b"http.stranger"),
+        ("Proxy-Authorization: Bearer bmFtZTpyaWdodA==\r\n", b"http.stranger"),
+        ("proxy-authorization:  basic bmFtZTpyaWdodA==\r\n", b"host.not_allowed"),
+    ],
+)
+def test_a_way_out_that_anybody_can_reach_asks_for_its_password(
+    tmp_path: Path, given: str, verdict: bytes
+) -> None:
+    with lab(tmp_path) as here:
+        door = here.run.serve(
+            socket.create_server(("127.0.0.1", 0)),
+            worker=IDENTITY, policy=policy(*RULES), password="right",
+        )  # fmt: skip
+        with socket.create_connection(door.address, 5) as asked:
+            asked.sendall(f"CONNECT evil.test:443 HTTP/1.1\r\n{given}\r\n".encode())
+            assert verdict in read_all(asked)
+        assert "right" not in (tmp_path / "egress.jsonl").read_text()
+        assert "cmlnaHQ" not in (tmp_path / "egress.jsonl").read_text()
+
+
 def test_lines_name_whom_the_worker_works_for_now(tmp_path: Path) -> None:
     with lab(tmp_path) as here:
         here.knock("evil.test:443")[0].close()
