@@ -9,6 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from batuta.runtime.sandbox.confinement import Level
+from batuta.runtime.sandbox.probe import finding
 from batuta.runtime.worker.gate import SUPERVISOR
 from tests.acceptance.egress.house import House
 from tests.acceptance.egress.sink import Sink
@@ -32,14 +34,25 @@ if way.hostname:
 
 
 @pytest.fixture
-def lake(space: Space, bucket: Place) -> Place:
+def lake(space: Space, bucket: Place, monkeypatch: pytest.MonkeyPatch) -> Place:
     """Room in an S3 server, with its keys in the environment of the workspace."""
-    server = bucket.server
-    space.environment |= {"LAKE_ID": server.access_key, "LAKE_KEY": server.secret_key}
+    monkeypatch.setenv("LAKE_ID", bucket.server.access_key)
+    monkeypatch.setenv("LAKE_KEY", bucket.server.secret_key)
     return bucket
 
 
-def _declare(space: Space, place: Place, more: str = "") -> None:
+_WITHOUT = """
+from batuta.runtime.sandbox import levels, probe
+from batuta.runtime.sandbox.confinement import Level
+def found(level):
+    if level.value in {taken!r}:
+        return probe.Finding(given=False, step="namespaces", reason="taken away by a test")
+    return probe.finding(level)
+levels.choose.__defaults__ = (found,)
+"""
+
+
+def _declare(space: Space, place: Place, more: str = "", tier: str = "") -> None:
     """Two datasets: from a folder to the store, and from the store to a folder."""
     away = f'destination: {{address: "{place.url}/orders/", platform: lake}}'
     back = f'source: {{address: "{place.url}/raw/", platform: lake}}'
@@ -49,7 +62,7 @@ def _declare(space: Space, place: Place, more: str = "") -> None:
         platform = platform.replace('"requireTls": false', f'"requireTls": false, {more}')
     space.declare(
         {
-            "up": f"source: data/, {away}, format: parquet",
+            "up": f"source: data/, {away}, format: parquet{tier}",
             "down": f"{back}, destination: out/down/, format: parquet",
         },
         (platform,),
@@ -167,6 +180,55 @@ def test_all_of_it_goes_through_the_proxy_of_the_house_and_trusts_its_authority(
         code, text = space.run("plan", "--resync", "down")
     assert code != 0
     assert "CERTIFICATE_VERIFY_FAILED" in text, text
+
+
+def test_filtered_workers_do_it_too_and_still_get_nowhere_else(space: Space, lake: Place) -> None:
+    """No namespaces: every connection that a worker makes is handed to the gateway."""
+    if not finding(Level.FILTERED).given:
+        pytest.skip("missing kernel part: seccomp notification")
+    rows = _filled(space, lake)
+    _declare(space, lake, tier=", tier: PrivateCloud")
+    told = space.root / "events.jsonl"
+    with Sink(str(space.root.parent)) as sink:
+        hostile = sink.hostile("/nothing", str(space.root.parent / "stolen"))
+        without = _WITHOUT.format(taken={"isolated"})
+        before = f"prepare_workers({hostile!r})\n{without}"
+        code, text = space.run(
+            "apply", "--yes", "--select", "up", "--events", str(told), before=before
+        )
+        assert sink.taken == set()
+    assert code == SOVEREIGNTY, text  # what it tried was seen
+    finished = [e for e in events(told) if e["kind"] == "action-finished"]
+    assert [(e["level"], e["enforced"], e["status"]) for e in finished] == [
+        ("filtered", True, "done")
+    ]
+    assert space.rows("up").equals(rows)
+    log = _rows(space)
+    assert {row["dataset"] for row in log if row["worker"] != SUPERVISOR} == {"up"}
+    refused = {row["code"] for row in log if row["verdict"] == "deny"}
+    assert refused == {"http.malformed"}  # bytes that ask for nothing, on their way to the sink
+
+
+def test_without_any_level_a_derived_tier_goes_on_and_the_log_has_what_it_tells_of(
+    space: Space, lake: Place
+) -> None:
+    """Advisory: nothing holds such workers, so plan, log and report call it enforced nowhere."""
+    rows = _filled(space, lake)
+    _declare(space, lake)
+    without = _WITHOUT.format(taken={"isolated", "filtered", "sealed"})
+    told = space.root / "events.jsonl"
+    code, text = space.run(
+        "apply", "--yes", "--events", str(told), before=f"set_sizes()\n{without}"
+    )
+    assert code == 0, text
+    assert "workers: enforced: false for 2 of 2" in " ".join(text.split())
+    finished = [e for e in events(told) if e["kind"] == "action-finished"]
+    assert {(e["level"], e["enforced"]) for e in finished} == {("advisory", False)}
+    assert pq.read_table(next((space.root / "out/down").glob("*.parquet"))).equals(rows)
+    assert {row.get("dataset") for row in _rows(space) if row["worker"] != SUPERVISOR} == {
+        "up",
+        "down",
+    }
 
 
 @requires_kernel("user namespaces")
