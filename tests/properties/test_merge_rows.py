@@ -21,7 +21,8 @@ from batuta.model.event import RunReport
 from batuta.runtime.engine import Engine, WorkspaceOptions
 from batuta.runtime.planning import PlanRequest
 from batuta.runtime.worker.pool import WorkerPool
-from tests.acceptance.laws.bench import document, multiset, rows_in
+from tests.acceptance.laws.bench import document, multiset
+from tests.shown import rows_of
 
 # Columns by name: the types that they may have in one source or another; all of them unite.
 TYPES: dict[str, list[pa.DataType]] = {
@@ -115,7 +116,7 @@ def upsert(count: int, word: str) -> list[str]:
 
 
 def same_rows(engine: Engine, wanted: pa.Table) -> None:
-    found = rows_in(engine, "all")
+    found = rows_of(engine, "all")
     if not found.num_rows:  # without a batch nobody knows the columns
         found = wanted.schema.empty_table()
     assert sorted(found.column_names) == sorted(wanted.column_names)

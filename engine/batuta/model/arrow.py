@@ -67,6 +67,19 @@ def to_arrow(schema: TableSchema) -> pa.Schema:
     return pa.schema([_field(column) for column in schema.columns])
 
 
+def aligned(rows: pa.RecordBatch, schema: TableSchema) -> pa.RecordBatch:
+    """Return `rows` with the columns of `schema` in their order; what they lack is null."""
+    columns, fields = [], []
+    for column in schema.columns:
+        wanted = type_of(column.type)
+        if column.name in rows.schema.names:
+            columns.append(rows.column(column.name).cast(wanted))
+        else:
+            columns.append(pa.nulls(rows.num_rows, wanted))
+        fields.append(pa.field(column.name, wanted, column.nullable))
+    return pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
+
+
 def _column(name: str, field: pa.Field) -> Column:
     return Column(name, type_name(field.type), field.nullable)
 

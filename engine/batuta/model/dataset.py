@@ -1,22 +1,22 @@
 """The port behind a destination: a dataset with a log, on any store of files."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Literal, Protocol
 
 from batuta.model.connector import Files, Source
 from batuta.model.diagnostic import Diagnostic
 from batuta.model.format import Format
 from batuta.model.log import Head, LogEntry, Part, Snapshot
-from batuta.model.observed import DestinationState
+from batuta.model.observed import Cut, DestinationState
 from batuta.model.resource import HistorySpec
 from batuta.model.table import TableSchema
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from batuta.model.transfer import Input
 
 HeadRelation = Literal["same", "descendant", "older", "foreign"]
 Told = Callable[[int, int], None]
+Cuts = Callable[[str, Input], Sequence[Cut]]
+"""Looks into an input of a format, in a worker, for places where it can be read from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,12 +147,21 @@ class DatasetStore(Protocol):
         """
         ...
 
-    def source(self, formats: "dict[str, Format]") -> Source:
-        """Return this dataset as a source, pinned to its log."""
+    def source(self, formats: "dict[str, Format]", cuts: Cuts | None = None) -> Source:
+        """Return this dataset as a source, pinned to its log.
+
+        Without `cuts` it lists whole parts only, however large they are.
+        """
         ...
 
-    def batches(
-        self, version: int | None, formats: "dict[str, Format]"
-    ) -> "Iterator[pa.RecordBatch]":
-        """Yield the rows of a version in row order; both places of a part are tried."""
+    def readable(self, version: int | None, formats: "dict[str, Format]") -> Snapshot:
+        """Return what a version holds (None: the head), where that can be read as rows.
+
+        Raises:
+            BatutaError: nothing was committed, or the files are of no format with rows.
+        """
+        ...
+
+    def inputs(self, parts: Sequence[Part]) -> Sequence[Input]:
+        """Return one input for each part, for a worker; both places of a part are tried."""
         ...

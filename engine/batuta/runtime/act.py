@@ -211,12 +211,11 @@ class Act:
         current: Sequence[Part],
     ) -> TransferRun:
         source = action.transfer.source
-        access = inner = local = None
+        access = inner = upstream = None
         if source.dataset is not None:
             upstream = self.observer.store(
                 self.observer.datasets[source.dataset], action.target.resource.partition("/")[2]
             )
-            local = upstream.source(self.observer.formats())
         elif source.address is not None:
             access, inner = self.observer.connections.access(source.address, source.platform)
         address = action.target.resource
@@ -231,7 +230,7 @@ class Act:
 
         run = TransferRun(
             action=action, state=state, units=units, access=access, inner=inner,
-            local_source=local, staging=self.scratch, store=self.store,
+            upstream=upstream, staging=self.scratch, store=self.store,
             pool=self.observer.pool, errands=self.observer.errands,
             renew=self.observer.connections.access, told=told, retold=retold,
         )  # fmt: skip

@@ -27,6 +27,9 @@ from batuta.runtime.observe import Observer
 
 # What an entry of an import says it was made from: no source is known.
 _SOURCE = "import"
+# What cost its worker the life is not taken over as files that nobody looks into, unless a
+# document says so.
+_LOST = frozenset({"WRK201", "WRK202"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +116,9 @@ class Adopter:
         files = replace(dataset, format=FILES, mode=Mode.MIRROR)
         try:
             state = self.observer.source(dataset, {})
-        except BatutaError:
+        except BatutaError as error:
+            if error.diagnostics[0].code in _LOST:
+                raise
             return files, self.observer.source(files, {})
         if state.kind != "table" or state.format not in format_targets():
             return files, self.observer.source(files, {})

@@ -1,9 +1,8 @@
 """Looking into a dataset: its log, its rows, its integrity."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
 
 from batuta.core.case import same_place
 from batuta.model.address import Address, parse_address
@@ -12,14 +11,13 @@ from batuta.model.diagnostic import BatutaError, Diagnostic
 from batuta.model.log import Head, LogEntry
 from batuta.model.resource import Dataset
 from batuta.model.state import ResourceRecord
-from batuta.runtime.borders import Borders
+from batuta.runtime.borders import Border, Borders
 from batuta.runtime.clock import now_utc
 from batuta.runtime.observe import Observer
 from batuta.runtime.registry import formats
+from batuta.runtime.showing import Showing, Wish
 from batuta.runtime.state.store import StateStore, accept_head
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from batuta.runtime.worker.wire import Reply, Request, ShowRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +29,7 @@ class Place:
     platform: str | None
     dataset: DatasetStore
     record: ResourceRecord | None
+    border: Border
 
 
 @dataclass
@@ -71,7 +70,7 @@ class Datasets:
         opened = self.observer.store_at(destination, platform, name)
         return Place(
             resource=f"Dataset/{name}", destination=destination, platform=platform,
-            dataset=opened, record=record,
+            dataset=opened, record=record, border=border,
         )  # fmt: skip
 
     def name_of(self, where: str) -> str:
@@ -109,10 +108,25 @@ class Datasets:
         place = self.committed(where)
         return place.dataset.entries()
 
-    def batches(self, where: str, version: int | None) -> "Iterator[pa.RecordBatch]":
-        """Yield the rows of a version (None: the newest) in row order."""
+    def show(self, where: str, wish: Wish, told: Callable[[bytes], None]) -> None:
+        """Have a worker read rows in their order; `told` gets them, rendered, piece by piece.
+
+        Raises:
+            BatutaError: LOG codes, what is there has no rows; WRK codes, a part cannot be read.
+        """
         place = self.committed(where)
-        yield from place.dataset.batches(version, dict(formats()))
+        snapshot = place.dataset.readable(wish.version, dict(formats()))
+        pool, errands = self.observer.pool, self.observer.errands
+        name = place.resource.partition("/")[2]
+        errand = errands.look_into(name, place.border, place.destination, snapshot)
+
+        def ask(request: ShowRequest, heard: Callable[[Reply], None]) -> None:
+            what = f"{request.input.key} of {place.resource}"
+            pool.ask(Request(show=request), what, heard, errand)
+
+        Showing(
+            dataset=place.dataset, snapshot=snapshot, wish=wish, ask=ask, told=told
+        ).run(pool.stop)  # fmt: skip
 
     def verify(
         self, where: str, accept: str | None, told: Callable[[int, int], None]

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from batuta.core.plan_document import digest_of
 from batuta.model.address import Address
@@ -52,9 +51,6 @@ from batuta.runtime.surgery import StateSurgery, move, rebuild, remove
 from batuta.runtime.worker.gate import Gate, Refusal
 from batuta.runtime.worker.pool import WorkerPool
 from batuta.runtime.workspace import WorkspacePlaces, find_workspace
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 Listen = Callable[[Event], None]
 
@@ -450,10 +446,6 @@ class Engine:
     def dataset_log(self, where: str) -> tuple[LogEntry, ...]:
         """All entries of a dataset's log, oldest first."""
         return self.datasets.log(where)
-
-    def dataset_batches(self, where: str, version: int | None = None) -> "Iterator[pa.RecordBatch]":
-        """The rows of a dataset in row order."""
-        return self.datasets.batches(where, version)
 
     def verify_dataset(
         self,

@@ -15,6 +15,7 @@ from pathlib import Path
 from batuta.core.egress.policy import narrow
 from batuta.model.address import Address, parse_address
 from batuta.model.canonical import Json, digest
+from batuta.model.log import Snapshot
 from batuta.model.plan import Plan, TransferAction
 from batuta.model.resource import Dataset, SourcePart, SourceSpec
 from batuta.runtime.borders import Border
@@ -172,6 +173,19 @@ class Errands:
             posting=posting, dataset=name, action=action.target.resource,
             uses=(*own.read, *own.write),
         )  # fmt: skip
+
+    def look_into(self, name: str, border: Border, place: Address, snapshot: Snapshot) -> Errand:
+        """Return the errand of reading what a dataset keeps at `place`, to show it to somebody."""
+        posting = Posting(
+            role=Role.DATA, need=border.need, stop=border.stop,
+            clearance=str(snapshot.entry.label.confidentiality),
+        )  # fmt: skip
+        if place.scheme == "file":
+            read = (self.path_of(place),)
+            return Errand(posting=replace(posting, read=read), dataset=name, uses=read)
+        bytes_up = _least_power(_READ_UPLOAD_BYTES + snapshot.size_bytes // 16)
+        way = self._way(border, border.destination, ("GET",), bytes_up)
+        return Errand(posting=replace(posting, way=way), dataset=name)
 
     def siblings(self, action: TransferAction) -> dict[str, TransferAction]:
         """Return the local staging folders that the action's data worker has beside its own.

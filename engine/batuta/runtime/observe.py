@@ -19,7 +19,6 @@ from batuta.model.connector import WayOut
 from batuta.model.dataset import DatasetStore
 from batuta.model.diagnostic import BatutaError, Diagnostic
 from batuta.model.event import Event, Observing
-from batuta.model.format import Format
 from batuta.model.observed import DestinationState, SourceState
 from batuta.model.resource import Dataset, Mode, SourcePart, SourceSpec
 from batuta.model.seal import NO_SEAL
@@ -194,13 +193,12 @@ class Observer:
         if spec.address is not None:
             log = self.log_at(spec.address, spec.platform, name)
         if log is not None:
-            return Opened(spec=spec, local=log.source(dict(formats())))
+            return Opened(spec=spec, local=log)
         return self._opened(spec, name)
 
     def _opened(self, spec: SourceSpec, name: str) -> Opened:
         if spec.dataset is not None:
-            upstream = self.store(self.datasets[spec.dataset], name)
-            return Opened(spec=spec, local=upstream.source(dict(formats())))
+            return Opened(spec=spec, local=self.store(self.datasets[spec.dataset], name))
         assert spec.address is not None
         access, inner = self.connections.access(spec.address, spec.platform)
         return Opened(spec=spec, access=access, inner=inner)
@@ -244,7 +242,7 @@ class Observer:
         """Observe one place, through its log or in a control worker."""
         spec = opened.spec
         if opened.local is not None:
-            return opened.local.observe(spec, None)
+            return opened.local.source(dict(formats())).observe(spec, None)
         assert opened.access is not None
         kept = self.cache.get("source", key)
         request = ObserveRequest(
@@ -275,10 +273,6 @@ class Observer:
         """Open the dataset that lies at a Dataset's destination, for itself or for a `reader`."""
         name = dataset.name if reader is None else reader
         return self.store_at(dataset.destination, dataset.destination_platform, name)
-
-    def formats(self) -> dict[str, Format]:
-        """The formats that datasets are read with."""
-        return dict(formats())
 
     def store_at_text(self, destination: str, platform: str | None, resource: str) -> DatasetStore:
         """Open the dataset of a resource at an address that stands in a record or a plan."""

@@ -17,8 +17,9 @@ import msgspec
 from batuta.model.address import Address
 from batuta.model.canonical import digest
 from batuta.model.connector import Source
+from batuta.model.dataset import DatasetStore
 from batuta.model.log import Part
-from batuta.model.observed import SourceState, Unit
+from batuta.model.observed import Cut, SourceState, Unit
 from batuta.model.plan import Transfer, TransferAction
 from batuta.model.table import TableSchema
 from batuta.model.transfer import (
@@ -31,12 +32,20 @@ from batuta.model.transfer import (
     part_id,
 )
 from batuta.runtime.errands import Errands
+from batuta.runtime.registry import formats
 from batuta.runtime.retry import retrying
 from batuta.runtime.sandbox.levels import Choice
 from batuta.runtime.staging import taken
 from batuta.runtime.state.store import StateStore, put_chunk, put_transfer
 from batuta.runtime.worker.pool import WorkerPool
-from batuta.runtime.worker.wire import Access, PartitionsRequest, Reply, Request, TaskRequest
+from batuta.runtime.worker.wire import (
+    Access,
+    CutsRequest,
+    PartitionsRequest,
+    Reply,
+    Request,
+    TaskRequest,
+)
 
 Renew = Callable[[Address, str | None], tuple[Access, Access | None]]
 Progress = Callable[[int, int, int], None]
@@ -72,7 +81,7 @@ class TransferRun:
     units: Sequence[Unit]
     access: Access | None
     inner: Access | None
-    local_source: Source | None
+    upstream: DatasetStore | None
     published: Path | None = None
     staging: Path
     store: StateStore
@@ -168,17 +177,33 @@ class TransferRun:
         errand = replace(self.errands.data(self.action), stood=standing.append)
         self.pool.ask(request, name, heard, errand)
 
+    def _listing(self, dataset: DatasetStore) -> Source:
+        """Return a dataset as a source that lists here, and has a worker look into its parts."""
+        return dataset.source(dict(formats()), self._cuts)
+
+    def _cuts(self, format_name: str, source: Input) -> tuple[Cut, ...]:
+        answer: list[bytes] = []
+
+        def told(reply: Reply) -> None:
+            if reply.payload is not None:
+                answer.append(reply.payload)
+
+        request = Request(cuts=CutsRequest(input=source, format=format_name))
+        name = f"{source.key} for {self.action.target.resource}"
+        retrying(lambda: self._serve(request, name, told), self.pool.stop, self.retold)
+        return msgspec.msgpack.decode(answer[-1], type=tuple[Cut, ...])
+
     def _inputs(self, units: Sequence[Unit]) -> Sequence[Input]:
-        if self.local_source is not None:
-            return self.local_source.inputs(self.state, units)
+        if self.upstream is not None:
+            return self._listing(self.upstream).inputs(self.state, units)
         return msgspec.msgpack.decode(self._ask_source("inputs", units), type=tuple[Input, ...])
 
     def _partitions(self) -> Sequence[Partition]:
         transfer = self.action.transfer
         if not self.units:
             return ()
-        if self.local_source is not None:
-            return self.local_source.partitions(
+        if self.upstream is not None:
+            return self._listing(self.upstream).partitions(
                 transfer.source, self.state, self.units, transfer.output.target_bytes
             )
         listed = self._ask_source("partitions", self.units)

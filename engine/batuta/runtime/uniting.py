@@ -13,7 +13,7 @@ from batuta.core.selection import source_text
 from batuta.core.uniting import Input as Joined
 from batuta.core.uniting import inputs_of, numbered, unnumbered
 from batuta.model.canonical import digest
-from batuta.model.connector import Source
+from batuta.model.dataset import DatasetStore
 from batuta.model.observed import SourceState, Unit, states_of
 from batuta.model.resource import SourcePart, SourceSpec
 from batuta.model.table import TableSchema
@@ -43,7 +43,7 @@ class Opened:
     spec: SourceSpec
     access: Access | None = None
     inner: Access | None = None
-    local: Source | None = None
+    local: DatasetStore | None = None
 
 
 Open = Callable[[SourcePart], Opened]
@@ -142,7 +142,7 @@ class UniteRun(TransferRun):
         plain = [unnumbered(unit)[1] for unit in units]
         opened, state = self.sources[number], self._states[number]
         if opened.local is not None:
-            return opened.local.inputs(state, plain)
+            return self._listing(opened.local).inputs(state, plain)
         answer = self._ask_part(number, replace(state, units=()), plain, "inputs")
         return msgspec.msgpack.decode(answer, type=tuple[Input, ...])
 
@@ -209,7 +209,8 @@ class UniteRun(TransferRun):
         opened, state = self.sources[number], self._states[number]
         target_bytes = self.action.transfer.output.target_bytes
         if opened.local is not None:
-            return opened.local.partitions(opened.spec, state, units, target_bytes)
+            listing = self._listing(opened.local)
+            return listing.partitions(opened.spec, state, units, target_bytes)
         answer = self._ask_part(number, state, units, "partitions")
         return msgspec.msgpack.decode(answer, type=tuple[Partition, ...])
 

@@ -15,6 +15,7 @@ from batuta.model.diagnostic import BatutaError
 from batuta.model.plan import NoOp
 from batuta.runtime.engine import Engine, WorkspaceOptions
 from batuta.runtime.planning import PlanRequest
+from tests.shown import rows_of
 
 Run = Callable[..., int]
 DATASET = "orders"
@@ -97,7 +98,7 @@ def content_now(engine: Engine) -> Any:
     """Return what the dataset holds, as a reader of its log sees it."""
     snapshot = engine.datasets.find(DATASET).dataset.snapshot()
     if snapshot is None or snapshot.entry.facts.format != "files":
-        return pa.Table.from_batches(engine.dataset_batches(DATASET))
+        return rows_of(engine, DATASET)
     checked = engine.verify_dataset(DATASET)  # all bytes are there, in one of the two places
     return {p.path: p.sha256 for p in snapshot.parts} if checked.ok else checked.problems
 

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from batuta.model.dataset import Verification
 from batuta.runtime.engine import Engine, WorkspaceOptions
 from tests.plain import plain_text
+from tests.shown import rows_of
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 BATCH = 65_536
@@ -125,7 +126,7 @@ class Space:
         """Return a dataset's rows through its log."""
         engine = self.engine()
         try:
-            return pa.Table.from_batches(engine.dataset_batches(name))
+            return rows_of(engine, name)
         finally:
             engine.close()
 

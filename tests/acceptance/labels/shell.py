@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from batuta.cli.main import main
 from batuta.runtime.engine import Engine, WorkspaceOptions
 from tests.acceptance.laws.bench import document
+from tests.shown import rows_of
 from tests.unit.cli.terminal import app_in, written
 
 Json = dict[str, Any]
@@ -69,7 +70,7 @@ class Shell:
     def rows(self, where: str) -> pa.Table:
         """The rows of a dataset, through its log."""
         with self.open() as engine:
-            return pa.Table.from_batches(list(engine.dataset_batches(where)))
+            return rows_of(engine, where)
 
     def entry(self, where: str, version: int) -> Json:
         """One entry of a log."""

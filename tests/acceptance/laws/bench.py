@@ -21,6 +21,7 @@ from batuta.runtime.engine import Engine, WorkspaceOptions
 from batuta.runtime.planning import PlanRequest
 from tests.conftest import Place
 from tests.plain import plain_policy
+from tests.shown import rows_of
 
 # Each example is a run of the whole engine: a failing one is shown as it is, not made smaller.
 EXAMPLES = settings(phases=[Phase.explicit, Phase.generate])
@@ -122,7 +123,7 @@ class Bench:
     def rows(self, name: str) -> pa.Table:
         """The rows of a dataset, read through its log."""
         with self.open() as engine:
-            return rows_in(engine, name)
+            return rows_of(engine, name)
 
     def run(
         self, *arguments: str, environment: Mapping[str, str] | None = None, timeout_s: float = 120
@@ -133,12 +134,6 @@ class Bench:
             capture_output=True, timeout=timeout_s, check=False, errors="replace",
             env={**os.environ, "NO_COLOR": "1", "COLUMNS": "200", **(environment or {})},
         )  # fmt: skip
-
-
-def rows_in(engine: Engine, name: str) -> pa.Table:
-    """The rows of a dataset through an engine that is open."""
-    batches = list(engine.dataset_batches(name))
-    return pa.Table.from_batches(batches) if batches else pa.table({})
 
 
 def kinds(envelope: Envelope) -> dict[str, str]:
@@ -234,7 +229,7 @@ class Steps:
 
     def rows(self, name: str) -> Rows:
         """The rows of a dataset."""
-        return multiset(rows_in(self.engine, name))
+        return multiset(rows_of(self.engine, name))
 
     def whole(self) -> None:
         """Every dataset verifies, and without the state there is nothing to do either."""

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.acceptance.laws.bench import Bench, codes, kinds, tree
+from tests.shown import rows_of
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def test_a_folder_is_imported_as_the_dataset_whose_document_names_it(bench: Benc
         assert record.facts.schema.names == ("id",)
         assert (record.facts.tier, record.facts.tier_derived) == ("HybridSovereign", False)
         assert record.label.confidentiality == "HybridSovereign"
-        assert sum(batch.num_rows for batch in engine.dataset_batches("t")) == 2
+        assert rows_of(engine, "t").num_rows == 2
     assert kinds(bench.plan()) == {"t": "replace"}
 
 

@@ -17,10 +17,10 @@ from tests.acceptance.laws.bench import (
     lake,
     lake_environment,
     multiset,
-    rows_in,
     unsettled,
 )
 from tests.conftest import Place
+from tests.shown import rows_of
 
 FORMATS: dict[str, dict[str, Any]] = {
     "ald": {"format": "ald"},
@@ -100,7 +100,7 @@ def test_every_combination_applies_and_then_rests(
     vectors = set()
     with bench.open() as engine:
         for name, (_, expected) in tables.items():
-            found = multiset(rows_in(engine, name))
+            found = multiset(rows_of(engine, name))
             if expected is not None:
                 assert found == multiset(expected), name
             assert found, name

@@ -15,10 +15,10 @@ from tests.acceptance.laws.bench import (
     lake,
     lake_environment,
     multiset,
-    rows_in,
     tree,
 )
 from tests.conftest import Place
+from tests.shown import rows_of
 
 ROWS = pa.table({"id": pa.array(range(40), pa.int64()), "v": [f"value {i}" for i in range(40)]})
 NEXT = pa.table({"id": pa.array(range(40), pa.int64()), "v": [f"VALUE {i}" for i in range(40)]})
@@ -65,7 +65,7 @@ def check_whole(bench: Bench, rows: pa.Table) -> None:
             found = engine.verify_dataset(name)
             assert found.ok, (name, found.problems)
             if "files" not in name:
-                assert multiset(rows_in(engine, name)) == multiset(rows), name
+                assert multiset(rows_of(engine, name)) == multiset(rows), name
             elif (bench.folder / name).exists():
                 assert tree(bench.folder / name, ["_"]) == tree(bench.folder / "t")
 

@@ -2,17 +2,18 @@
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
+from typing import TextIO
 
 import pyarrow as pa
 import pytest
 
-from batuta.cli.data import rows
-from batuta.cli.data.cat import first
+from batuta.cli.data.rows import WRITERS
 from batuta.cli.views.page import Page
 from batuta.cli.views.screen import Screen
+from batuta.runtime.worker.render import STYLES
 
 BATCH = pa.RecordBatch.from_arrays(
     [
@@ -28,9 +29,23 @@ BATCH = pa.RecordBatch.from_arrays(
 )
 
 
-def shown(writer: str, *batches: pa.RecordBatch) -> str:
+def put(stream: TextIO, format_name: str, parts: Sequence[Sequence[pa.RecordBatch]]) -> None:
+    """Render batches of parts as workers do, and write what comes of it as the command does."""
+    style, writer_on = WRITERS[format_name]
+    writer = writer_on(Screen(stream, Page(width=200)))
+    first = True
+    for part in parts:
+        render = STYLES[style]()
+        for batch in part:
+            for piece in render(batch, first):
+                writer.take(piece)
+            first = False
+    writer.end()
+
+
+def shown(format_name: str, *batches: pa.RecordBatch) -> str:
     stream = io.StringIO(newline="")
-    rows.WRITERS[writer](Screen(stream, Page(width=200)), iter(batches))
+    put(stream, format_name, [batches])
     return stream.getvalue()
 
 
@@ -66,13 +81,39 @@ def test_times_that_python_cannot_hold_are_shown_all_the_same() -> None:
     assert row["span"] == 5
 
 
-def test_arrow_is_a_stream_that_reads_back_equal(tmp_path: Path) -> None:
+@pytest.mark.parametrize("columns", [[], ["word"]], ids=["plain", "dictionary"])
+def test_arrow_is_one_stream_over_all_parts_and_reads_back_equal(
+    tmp_path: Path, columns: list[str]
+) -> None:
     path = tmp_path / "rows.arrow"
-    comparable = BATCH.drop_columns(["ratio"])  # NaN is not equal to itself
+    batch = BATCH.drop_columns(["ratio"])  # NaN is not equal to itself
+    if columns:
+        words = pa.DictionaryArray.from_arrays(pa.array([0, 1, 0]), pa.array(["a", "b"]))
+        batch = batch.append_column("word", words)
     with path.open("w") as stream:
-        rows.as_arrow(Screen(stream, Page()), [comparable, comparable])
+        put(stream, "arrow", [[batch, batch], [batch]])
+
     read = pa.ipc.open_stream(path.read_bytes()).read_all()
-    assert read == pa.Table.from_batches([comparable, comparable])
+
+    assert read == pa.Table.from_batches([batch] * 3)
+
+
+def test_arrow_of_one_part_is_the_stream_that_arrow_itself_writes(tmp_path: Path) -> None:
+    path, own = tmp_path / "rows.arrow", tmp_path / "own.arrow"
+    with path.open("w") as stream:
+        put(stream, "arrow", [[BATCH], [BATCH]])
+    with pa.ipc.new_stream(own, BATCH.schema) as writer:
+        writer.write_batch(BATCH)
+        writer.write_batch(BATCH)
+
+    assert path.read_bytes() == own.read_bytes()
+
+
+def test_long_values_are_cut_into_pieces_between_characters() -> None:
+    text = "é" * 700_000
+    batch = pa.RecordBatch.from_arrays([pa.array([text, "b"])], names=["text"])
+
+    assert shown("csv", batch) == f"text\r\n{text}\r\nb\r\n"
 
 
 def test_a_dataset_without_rows_still_has_its_columns() -> None:
@@ -88,18 +129,3 @@ def test_a_table_shortens_long_values_and_lets_nothing_through_to_the_terminal()
     text = shown("table", batch)
     assert max(len(row) for row in text.splitlines()) <= 60
     assert "\x1b" not in text
-
-
-@pytest.mark.parametrize(("limit", "count"), [(0, 0), (1, 1), (3, 3), (4, 4), (99, 6), (None, 6)])
-def test_a_limit_is_kept_across_batches_and_reads_no_further(limit: int | None, count: int) -> None:
-    taken = []
-
-    def batches() -> Iterator[pa.RecordBatch]:
-        for _ in range(2):
-            taken.append(1)
-            yield BATCH
-
-    found = list(first(batches(), limit))
-    assert sum(batch.num_rows for batch in found) == count
-    assert found
-    assert len(taken) == (1 if limit in (0, 1, 3) else 2)

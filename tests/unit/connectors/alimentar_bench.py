@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from batuta.connectors.alimentar.log import open_log
-from batuta.connectors.alimentar.place import open_part
+from batuta.connectors.alimentar.place import locate
 from batuta.connectors.local.files import LocalFiles
 from batuta.model.address import Address
 from batuta.model.connector import Connection, FileInfo, Files, SignedPut
@@ -282,8 +282,8 @@ def stage_all(files: Bench, contents: Mapping[str, bytes]) -> list[tuple[str, st
 def content_of(files: Files, snapshot: Snapshot) -> dict[str, bytes]:
     """Read a snapshot as a reader of the log does; every part must be what was committed."""
     found: dict[str, bytes] = {}
-    for each in snapshot.parts:
-        with open_part(files, each) as file:
+    for each, place in zip(snapshot.parts, locate(files, snapshot.parts), strict=True):
+        with files.open(place) as file:
             found[each.path] = bytes(file.read())
         assert digest(found[each.path]) == each.sha256, each.path
     return found

@@ -3,14 +3,13 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 
 from batuta.connectors.alimentar import CONNECTOR
 from batuta.connectors.alimentar.commit import announce, commit, conclude
 from batuta.connectors.alimentar.log import Log, open_log
 from batuta.connectors.alimentar.names import history_name
-from batuta.connectors.alimentar.place import locate, open_part
+from batuta.connectors.alimentar.place import locate
 from batuta.connectors.alimentar.recover import recover
 from batuta.connectors.alimentar.snapshot import snapshot_at
 from batuta.connectors.alimentar.verify import verify
@@ -76,28 +75,6 @@ def test_a_part_that_is_added_again_unchanged_is_left_where_it_is(files: Bench) 
     assert head_content(files) == {"a.csv": b"same", "b.csv": b"new"}
     history = [info.path for info in files.list("_history/")]
     assert history == [history_name("b.csv", digest(b"old"))]
-
-
-def test_a_reader_that_opened_just_before_the_key_was_replaced_gets_the_old_content() -> None:
-    """The new content has the size of the old one, so size alone cannot tell."""
-
-    class Racing(MemoryStore):
-        raced = False
-
-        def open(self, path: str) -> pa.NativeFile:
-            found = super().open(path)
-            if path == "a.csv" and not self.raced:
-                self.raced = True
-                write(self, {"a.csv": b"new"})
-            return found
-
-    racing = Racing(moves=True)
-    log = write(racing, {"a.csv": b"old"})
-
-    racing.raced = False
-    with open_part(racing, log.snapshot.parts[0]) as file:
-        assert file.read() == b"old"
-    assert racing.raced
 
 
 def test_a_listing_that_missed_a_moving_part_is_repeated() -> None:

@@ -20,8 +20,10 @@ from batuta.model.arrow import schema_of
 from batuta.model.connector import Connection
 from batuta.model.diagnostic import BatutaError, CommitConflict, ConnectorError
 from batuta.model.log import Part
+from batuta.model.observed import Cut
 from batuta.model.resource import HistorySpec, SourceSpec
 from batuta.model.table import TableSchema
+from batuta.model.transfer import Input
 from tests.unit.connectors.alimentar_bench import (
     MemoryStore,
     digest,
@@ -73,6 +75,21 @@ def table_store(
     return files, store
 
 
+def read(store: AlimentarStore, version: int | None = None) -> list[pa.RecordBatch]:
+    """Read a version as a worker would: its parts where they are, in order."""
+    found: list[pa.RecordBatch] = []
+    for source in store.inputs(store.readable(version, FORMATS).parts):
+        format_ = FORMATS[source.key.rpartition(".")[2]]
+        assert format_.reader is not None
+        place = source.url.removeprefix("https://bucket.test/").removeprefix("file://")
+        with store.files.open(place.removeprefix(f"{store.files.location}/")) as file:
+            batches = format_.reader().batches(
+                file, start=None, end=None, columns=None, schema=schema_of(ROWS), options={}
+            )
+            found += [batch.rows for batch in batches]
+    return found
+
+
 def ids(batches: Sequence[pa.RecordBatch]) -> list[int]:
     return [value for batch in batches for value in batch.column("id").to_pylist()]
 
@@ -85,20 +102,23 @@ def _code(error: pytest.ExceptionInfo[BatutaError]) -> str:
 def test_rows_come_in_order_for_the_head_and_for_any_version(format_name: str) -> None:
     _, store = table_store(format_name=format_name)
 
-    assert ids(list(store.batches(None, FORMATS))) == list(range(20, 30))
-    assert ids(list(store.batches(0, FORMATS))) == list(range(10))
+    assert ids(read(store)) == list(range(20, 30))
+    assert ids(read(store, 0)) == list(range(10))
 
 
-def test_rows_are_read_though_the_parts_move_to_history_meanwhile() -> None:
+def test_parts_that_moved_to_history_are_found_there() -> None:
     files, store = table_store()
-    found = store.batches(None, FORMATS)
-    first = next(found)
+    snapshot = store.readable(None, FORMATS)
     log = open_log(files)
     assert log is not None
+    before = store.inputs(snapshot.parts)
 
     store.commit(draft({}, list(log.folded.parts)), log.head, ())
 
-    assert ids([first, *found]) == list(range(20, 30))
+    after = store.inputs(snapshot.parts)
+    assert [source.key for source in after] == [source.key for source in before]
+    assert all("_history/" in source.url for source in after)
+    assert ids(read(store, 2)) == list(range(20, 30))
 
 
 def test_a_part_of_another_size_is_refused() -> None:
@@ -108,7 +128,7 @@ def test_a_part_of_another_size_is_refused() -> None:
     files.objects[log.snapshot.parts[1].path] += b"x"
 
     with pytest.raises(ConnectorError) as caught:
-        list(store.batches(None, FORMATS))
+        read(store)
 
     assert _code(caught) == "LOG122"
 
@@ -117,28 +137,14 @@ def test_files_are_no_rows() -> None:
     files = MemoryStore(moves=True)
     store = AlimentarStore(files)
     with pytest.raises(ConnectorError) as caught:
-        store.batches(None, FORMATS)
+        store.readable(None, FORMATS)
     assert _code(caught) == "LOG143"
     store.commit(draft(schema=None, format_name="files"), None, ())
 
     with pytest.raises(ConnectorError) as caught:
-        store.batches(None, FORMATS)
+        store.readable(None, FORMATS)
 
     assert _code(caught) == "LOG142"
-
-
-def test_an_imported_part_without_a_column_has_nulls_there() -> None:
-    files = MemoryStore(moves=True)
-    store = AlimentarStore(files)
-    one = encoded([rows(0, 2)])
-    two = encoded([pa.RecordBatch.from_pydict({"id": [7]}, schema=pa.schema([ROWS.field("id")]))])
-    added = {"a.arrow": one, "b.arrow": two}
-    entry = draft(added, schema=schema_of(ROWS), format_name="arrow")
-    store.commit(entry, None, stage_all(files, added))
-
-    found = pa.Table.from_batches(list(store.batches(None, FORMATS)))
-
-    assert found.to_pydict() == {"id": [0, 1, 7], "name": ["n0", "n1", None]}
 
 
 # -- as a source ------------------------------------------------------------------------------
@@ -195,7 +201,14 @@ def test_a_part_that_is_far_too_large_is_read_in_stretches_without_loss() -> Non
     path = part_path(content, "arrow")
     entry = draft([part(path, content, rows=800)], schema=schema_of(ROWS), format_name="arrow")
     store.commit(entry, None, stage_all(files, {path: content}))
-    source = store.source(FORMATS)
+
+    def cuts(format_name: str, source: Input) -> Sequence[Cut]:
+        reader = FORMATS[format_name].reader
+        assert reader is not None
+        with files.open(source.key) as file:
+            return reader().inspect(file, {}, {}).cuts
+
+    source = store.source(FORMATS, cuts)
     state = source.observe(SourceSpec(), None)
 
     partitions = source.partitions(SourceSpec(), state, state.units, len(content) // 4)
@@ -282,7 +295,7 @@ def test_history_is_kept_by_time_or_by_number_whichever_is_more(
 
     assert deleted == 4 - left
     assert _history(files) == left
-    assert ids(list(store.batches(None, FORMATS))) == list(range(20, 30))
+    assert ids(read(store)) == list(range(20, 30))
 
 
 def test_history_of_a_protected_dataset_is_kept() -> None:
@@ -364,7 +377,7 @@ def test_a_folder_is_imported_as_it_lies(folder: Path) -> None:
     assert snapshot.entry.facts.schema == schema_of(ROWS)
     assert {p: p.read_bytes() for p in before} == before
     assert store.verify(snapshot.head, lambda _f, _b: None).ok
-    assert ids(list(store.batches(None, FORMATS))) == list(range(10))
+    assert ids(read(store)) == list(range(10))
     assert not store.source(FORMATS).observe(SourceSpec(), None).copyable
 
 

@@ -75,32 +75,6 @@ def locate(files: Files, parts: Sequence[Part]) -> tuple[str, ...]:
     return tuple(places)
 
 
-def open_part(files: Files, part: Part) -> "pa.NativeFile":
-    """Open the content of `part`, wherever it lies.
-
-    The root is opened first and history looked at afterwards: where history has nothing by
-    then, what was opened before is still the old content.
-
-    Raises:
-        ConnectorError: permanent. LOG121: it lies nowhere; LOG122: it has another size.
-    """
-    found = _opened(files, part.path)
-    if found is None or found.size() != part.size_bytes or in_history(files, part):
-        kept = _opened(files, history_name(part.path, part.sha256))
-        if kept is None and found is None:
-            found = _opened(files, part.path)  # put back meanwhile
-        elif kept is not None:
-            found, stale = kept, found
-            if stale is not None:
-                stale.close()
-    if found is None:
-        raise missing(files, part, None)
-    if (size := found.size()) != part.size_bytes:
-        found.close()
-        raise missing(files, part, size)
-    return found
-
-
 def missing(files: Files, part: Part, size: int | None) -> Exception:
     """Return the error for a part that is not there, or is there with another `size`."""
     if size is None:

@@ -1,63 +1,50 @@
-"""The rows of a snapshot, in row order, wherever its parts lie at this moment."""
+"""What a worker needs to read the rows of a snapshot: that they can be read, and where they lie.
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+No part is opened here: what is in a file is only looked at by a process that may be lost.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from batuta.connectors.alimentar.faults import refusal
-from batuta.connectors.alimentar.place import open_part
+from batuta.connectors.alimentar.place import locate
 from batuta.model.connector import Files
-from batuta.model.format import Format, Reader
-from batuta.model.log import Snapshot
-from batuta.model.table import TableSchema
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from batuta.model.format import Format
+from batuta.model.log import Part, Snapshot, UnitRef
+from batuta.model.transfer import Input
 
 
-def batches(
-    files: Files, snapshot: Snapshot, formats: Mapping[str, Format]
-) -> "Iterator[pa.RecordBatch]":
-    """Yield the rows in row order, with the columns of the snapshot's schema in their order.
-
-    Each part is tried in the root and in history and must have its size. A column that a
-    part lacks, which only imported files may, is null there.
+def readable(files: Files, snapshot: Snapshot | None, formats: Mapping[str, Format]) -> Snapshot:
+    """Return `snapshot`, where its parts are of a format that has rows.
 
     Raises:
-        ConnectorError: permanent. LOG142: no reader for the format, or the dataset is files;
-            LOG121, LOG122: a part is missing or has another size.
+        ConnectorError: permanent. LOG143: nothing was committed; LOG142: no reader for the
+            format, or the dataset is files.
     """
+    if snapshot is None:
+        raise refusal("LOG143", f"{files.location} has no log.")
     facts = snapshot.entry.facts
     found = formats.get(facts.format)
     if facts.schema is None or found is None or found.reader is None:
         detail = f"{files.location} holds {facts.format}, which cannot be read as rows."
         raise refusal("LOG142", detail)
-    return _rows(files, snapshot, found.reader(), facts.schema)
+    return snapshot
 
 
-def _rows(
-    files: Files, snapshot: Snapshot, reader: Reader, schema: TableSchema
-) -> "Iterator[pa.RecordBatch]":
-    for part in snapshot.parts:
-        with open_part(files, part) as file:
-            stored = reader.inspect(file, {}, {}).schema
-            found = reader.batches(
-                file, start=None, end=None, columns=None, schema=stored, options={}
-            )
-            for batch in found:
-                yield batch.rows if stored == schema else _aligned(batch.rows, schema)
+def inputs(files: Files, parts: Sequence[Part]) -> tuple[Input, ...]:
+    """Return one input for each part, from the root or from history, signed where needed.
 
-
-def _aligned(rows: "pa.RecordBatch", schema: TableSchema) -> "pa.RecordBatch":
-    import pyarrow as pa
-
-    from batuta.model.arrow import type_of
-
-    columns, fields = [], []
-    for column in schema.columns:
-        wanted = type_of(column.type)
-        if column.name in rows.schema.names:
-            columns.append(rows.column(column.name).cast(wanted))
-        else:
-            columns.append(pa.nulls(rows.num_rows, wanted))
-        fields.append(pa.field(column.name, wanted, column.nullable))
-    return pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
+    Raises:
+        ConnectorError: permanent. LOG121: a part lies nowhere; LOG122: it has another size.
+    """
+    places = locate(files, parts)
+    found = files.inputs(
+        [
+            (place, part.size_bytes, UnitRef(part.path, part.sha256))
+            for place, part in zip(places, parts, strict=True)
+        ]
+    )
+    return tuple(
+        replace(source, key=part.path, sha256=part.sha256)
+        for source, part in zip(found, parts, strict=True)
+    )

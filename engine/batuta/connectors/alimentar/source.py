@@ -1,16 +1,20 @@
-"""A dataset as a source: its parts are the units, pinned to one version of the log."""
+"""A dataset as a source: its parts are the units, pinned to one version of the log.
+
+What is inside a part that is far too large is asked of `cuts`, since no part is opened here.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
+from batuta.connectors.alimentar import reader
 from batuta.connectors.alimentar.faults import refusal
 from batuta.connectors.alimentar.log import Log, open_log
-from batuta.connectors.alimentar.place import locate
 from batuta.connectors.alimentar.sealing import head_problem
 from batuta.connectors.alimentar.snapshot import content_version, last_of_content, pinned
 from batuta.model.canonical import digest
 from batuta.model.connector import Files
+from batuta.model.dataset import Cuts
 from batuta.model.format import Format
 from batuta.model.log import Label, Part, Snapshot
 from batuta.model.observed import Cut, SourceState, Unit
@@ -29,6 +33,7 @@ class AlimentarSource:
     files: Files
     formats: Mapping[str, Format]
     check: CheckSeal | None = None
+    cuts: Cuts | None = None
 
     def observe(self, spec: SourceSpec, known: SourceState | None) -> SourceState:
         """Return the dataset at its head, or at `spec.version` (`42`, or `42:<hex>`).
@@ -78,15 +83,7 @@ class AlimentarSource:
         Raises:
             ConnectorError: LOG121, permanent: a part is gone, from history too.
         """
-        parts = [_part(unit) for unit in units]
-        places = locate(self.files, parts)
-        found = self.files.inputs(
-            [(p, u.size_bytes, u.ref) for p, u in zip(places, units, strict=True)]
-        )
-        return tuple(
-            replace(source, key=unit.key, sha256=unit.version)
-            for source, unit in zip(found, units, strict=True)
-        )
+        return reader.inputs(self.files, [_part(unit) for unit in units])
 
     def _log(self) -> Log:
         if (log := open_log(self.files)) is None:
@@ -131,12 +128,11 @@ class AlimentarSource:
     def _stretches(
         self, format_name: str, unit: Unit, source: Input, target_bytes: int
     ) -> Iterator["_Stretch"]:
-        reader = self.formats[format_name].reader
-        if reader is None or unit.size_bytes <= 2 * target_bytes:
+        whole = unit.size_bytes <= 2 * target_bytes or self.formats[format_name].reader is None
+        if whole or self.cuts is None:
             yield _Stretch(Segment(input=source, unit=unit.ref), unit.size_bytes, unit.rows)
             return
-        with self.files.open(locate(self.files, [_part(unit)])[0]) as file:
-            cuts = reader().inspect(file, {}, {}).cuts
+        cuts = self.cuts(format_name, source)
         first_row = 0
         spans = [list(group) for _, group in groupby(cuts, key=_bins(target_bytes))]
         for number, span in enumerate(spans):

@@ -1,11 +1,9 @@
 """The dataset port (`model.dataset.DatasetStore`): every verb of this folder on one `Files`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from batuta.connectors.alimentar import names
-from batuta.connectors.alimentar import reader as rows
+from batuta.connectors.alimentar import names, reader
 from batuta.connectors.alimentar.adopt import Describe, adopt, importable
 from batuta.connectors.alimentar.commit import Staged, announce, commit
 from batuta.connectors.alimentar.deletion import announced, delete
@@ -24,16 +22,14 @@ from batuta.connectors.alimentar.snapshot import snapshot_at
 from batuta.connectors.alimentar.source import AlimentarSource
 from batuta.connectors.alimentar.verify import verify
 from batuta.model.connector import Files
-from batuta.model.dataset import HeadRelation, Told, Verification
+from batuta.model.dataset import Cuts, HeadRelation, Told, Verification
 from batuta.model.diagnostic import Diagnostic
 from batuta.model.format import Format
 from batuta.model.log import Head, LogEntry, Part, Snapshot
 from batuta.model.observed import DestinationState
 from batuta.model.resource import HistorySpec
 from batuta.model.seal import NO_SEAL, Seal
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from batuta.model.transfer import Input
 
 
 @dataclass(slots=True)
@@ -136,14 +132,14 @@ class AlimentarStore:
         """See `deletion.delete`."""
         delete(self.files, draft, base, sign=self.seal.sign)
 
-    def source(self, formats: dict[str, Format]) -> AlimentarSource:
+    def source(self, formats: dict[str, Format], cuts: Cuts | None = None) -> AlimentarSource:
         """Return this dataset as a source, pinned to its log."""
-        return AlimentarSource(self.files, formats, self.seal.check)
+        return AlimentarSource(self.files, formats, self.seal.check, cuts)
 
-    def batches(
-        self, version: int | None, formats: dict[str, Format]
-    ) -> "Iterator[pa.RecordBatch]":
-        """See `reader.batches`; LOG143 where nothing was committed."""
-        if (snapshot := self.snapshot(version)) is None:
-            raise refusal("LOG143", f"{self.files.location} has no log.")
-        return rows.batches(self.files, snapshot, formats)
+    def readable(self, version: int | None, formats: dict[str, Format]) -> Snapshot:
+        """See `reader.readable`."""
+        return reader.readable(self.files, self.snapshot(version), formats)
+
+    def inputs(self, parts: Sequence[Part]) -> tuple[Input, ...]:
+        """See `reader.inputs`."""
+        return reader.inputs(self.files, parts)

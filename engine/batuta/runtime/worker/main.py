@@ -34,6 +34,7 @@ from batuta.runtime.registry import connectors, formats
 from batuta.runtime.worker.limits import confine, watch_driver
 from batuta.runtime.worker.wire import (
     Access,
+    CutsRequest,
     Fault,
     Limits,
     ObserveRequest,
@@ -99,6 +100,13 @@ def _serve(request: Request, channel: socket.socket, limits: Limits) -> Iterator
         for receipt in _run(request.task, channel, limits):
             yield Reply(receipt=receipt)
         yield Reply(end=True)
+    elif request.cuts is not None:
+        yield Reply(payload=_cuts(request.cuts), end=True)
+    elif request.show is not None:
+        from batuta.runtime.worker.show import show
+
+        yield from show(request.show, formats())
+        yield Reply(end=True)
 
 
 def _observe(request: ObserveRequest) -> SourceState:
@@ -117,6 +125,13 @@ def _partitions(request: PartitionsRequest) -> bytes:
     return msgspec.msgpack.encode(
         source.partitions(request.spec, request.state, request.units, request.target_bytes)
     )
+
+
+def _cuts(request: CutsRequest) -> bytes:
+    reader = formats()[request.format].reader
+    assert reader is not None
+    with mover.open_input(request.input) as file:
+        return msgspec.msgpack.encode(reader().inspect(file, {}, {}).cuts)
 
 
 def _run(request: TaskRequest, channel: socket.socket, limits: Limits) -> Iterator[ChunkReceipt]:

@@ -157,28 +157,38 @@ class WorkerPool:
     def _converse(
         self, worker: Worker, request: Request, name: str, told: Callable[[Reply], None]
     ) -> bool:
+        # What `told` raises is its own: a pipe that broke there is not the worker's death.
+        self._put(worker, request, name)
+        while True:
+            reply = self._next(worker, name)
+            if reply.fault is not None:
+                fault = reply.fault
+                if fault.diagnostic.code == "WRK202":  # its heap is full of what failed
+                    worker.kill()
+                raise ConnectorError(
+                    fault.diagnostic, kind=fault.kind, retry_after_s=fault.retry_after_s
+                )
+            if reply.crash is not None:
+                raise _trouble(name, f"a fault of batuta stopped it ({reply.crash})")
+            told(reply)
+            if reply.end:
+                return True
+
+    def _put(self, worker: Worker, request: Request, name: str) -> None:
         try:
             send(worker.channel, request)
-            while True:
-                self._await(worker, name)
-                body = receive(worker.channel)
-                if body is None:
-                    raise _died(worker, name)
-                reply = msgspec.msgpack.decode(body, type=Reply)
-                if reply.fault is not None:
-                    fault = reply.fault
-                    if fault.diagnostic.code == "WRK202":  # its heap is full of what failed
-                        worker.kill()
-                    raise ConnectorError(
-                        fault.diagnostic, kind=fault.kind, retry_after_s=fault.retry_after_s
-                    )
-                if reply.crash is not None:
-                    raise _trouble(name, f"a fault of batuta stopped it ({reply.crash})")
-                told(reply)
-                if reply.end:
-                    return True
         except (BrokenPipeError, ConnectionResetError) as error:
             raise _died(worker, name) from error
+
+    def _next(self, worker: Worker, name: str) -> Reply:
+        self._await(worker, name)
+        try:
+            body = receive(worker.channel)
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise _died(worker, name) from error
+        if body is None:
+            raise _died(worker, name)
+        return msgspec.msgpack.decode(body, type=Reply)
 
     def _await(self, worker: Worker, name: str) -> None:
         deadline = monotonic_s() + self.stall_s

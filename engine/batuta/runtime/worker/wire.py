@@ -11,11 +11,13 @@ from batuta.model.canonical import Json
 from batuta.model.diagnostic import Diagnostic, Failure
 from batuta.model.observed import SourceState, Unit
 from batuta.model.resource import SourceSpec
+from batuta.model.table import TableSchema
 from batuta.model.tier import Network
 from batuta.model.transfer import (
     ChunkReceipt,
     ConvertTask,
     CopyTask,
+    Input,
     MergeTask,
     UniteTask,
     UploadTask,
@@ -91,6 +93,33 @@ class TaskRequest:
     accesses: tuple[tuple[Access | None, Access | None], ...] = ()
 
 
+Style = Literal["csv", "jsonl", "arrow", "cells"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShowRequest:
+    """Render the rows of one part of a dataset with `schema`, at most `limit` of them.
+
+    `first`: no rows of the dataset were rendered before. The answer's payloads are pieces of
+    what is shown; each batch that was read ends with an empty one that counts its rows.
+    """
+
+    input: Input
+    format: str
+    schema: TableSchema
+    style: Style
+    limit: int | None = None
+    first: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CutsRequest:
+    """Say where an input of a format can be read from; the payload has its cuts."""
+
+    input: Input
+    format: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """One message to a worker: exactly one field is set."""
@@ -98,6 +127,8 @@ class Request:
     observe: ObserveRequest | None = None
     partitions: PartitionsRequest | None = None
     task: TaskRequest | None = None
+    show: ShowRequest | None = None
+    cuts: CutsRequest | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

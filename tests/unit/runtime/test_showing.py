@@ -1,0 +1,160 @@
+"""Rows on their way to a screen: in order, no more than asked for, each part found where it is."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from batuta.connectors.alimentar import CONNECTOR as ALIMENTAR
+from batuta.connectors.alimentar.names import history_name
+from batuta.connectors.local import CONNECTOR as LOCAL
+from batuta.model.address import Address
+from batuta.model.arrow import schema_of
+from batuta.model.connector import Connection
+from batuta.model.dataset import DatasetStore
+from batuta.model.diagnostic import ConnectorError, Diagnostic, Failure
+from batuta.model.log import LogEntry
+from batuta.model.table import TableSchema
+from batuta.runtime.registry import formats
+from batuta.runtime.showing import Showing, Wish
+from batuta.runtime.worker.show import show
+from batuta.runtime.worker.wire import Reply, ShowRequest
+from tests.unit.connectors.alimentar_bench import draft
+
+SCHEMA = pa.schema([pa.field("id", pa.int64())])
+
+
+def committed(folder: Path, parts: Sequence[pa.Table]) -> DatasetStore:
+    """Import a folder of one Parquet file for each table, with three rows in a row group."""
+    folder.mkdir()
+    for number, table in enumerate(parts):
+        pq.write_table(table, folder / f"{number}.parquet", row_group_size=3)
+    assert LOCAL.files is not None
+    assert ALIMENTAR.dataset is not None
+    store = ALIMENTAR.dataset(LOCAL.files(Connection(), Address("file", str(folder))))
+    entry: LogEntry = draft(schema=None, format_name="parquet")
+
+    def describe(_path: str) -> TableSchema:
+        return schema_of(SCHEMA)
+
+    store.adopt(describe, entry, write=True)
+    return store
+
+
+def ids(first: int, rows: int) -> pa.Table:
+    return pa.table({"id": pa.array(range(first, first + rows), pa.int64())}, schema=SCHEMA)
+
+
+@dataclass
+class Worker:
+    """Serves requests in this process; `before` is done before each, with its number."""
+
+    before: Callable[[int], None] = lambda _number: None
+    batches: int = 0
+    asked: list[ShowRequest] = field(default_factory=list)
+
+    def ask(self, request: ShowRequest, heard: Callable[[Reply], None]) -> None:
+        self.asked.append(request)
+        self.before(len(self.asked))
+        for reply in show(request, formats()):
+            self.batches += not reply.payload
+            heard(reply)
+
+
+def shown(store: DatasetStore, worker: Worker, limit: int | None = None) -> str:
+    pieces: list[bytes] = []
+    Showing(
+        dataset=store, snapshot=store.readable(None, dict(formats())),
+        wish=Wish(style="csv", limit=limit), ask=worker.ask, told=pieces.append,
+    ).run(Event())  # fmt: skip
+    return b"".join(pieces).decode()
+
+
+@pytest.mark.parametrize(
+    ("limit", "rows", "batches", "requests"),
+    [
+        (0, 0, 1, 1),
+        (1, 1, 1, 1),
+        (3, 3, 1, 1),
+        (4, 4, 2, 1),
+        (8, 8, 3, 2),
+        (99, 12, 4, 2),
+        (None, 12, 4, 2),
+    ],
+)
+def test_a_limit_is_kept_across_parts_and_nothing_is_read_beyond_it(
+    tmp_path: Path, limit: int | None, rows: int, batches: int, requests: int
+) -> None:
+    worker = Worker()
+
+    text = shown(committed(tmp_path / "d", [ids(0, 6), ids(6, 6)]), worker, limit)
+
+    assert text.splitlines() == ["id", *map(str, range(rows))]
+    assert (worker.batches, len(worker.asked)) == (batches, requests)
+
+
+def test_a_part_that_moves_to_history_before_it_is_read_is_found_there(tmp_path: Path) -> None:
+    folder = tmp_path / "d"
+    store = committed(folder, [ids(0, 3), ids(3, 3)])
+    snapshot = store.snapshot()
+    assert snapshot is not None
+    second = snapshot.parts[1]
+
+    def move(number: int) -> None:
+        if number == 2:
+            place = folder / history_name(second.path, second.sha256)
+            place.parent.mkdir(parents=True)
+            (folder / second.path).rename(place)
+
+    worker = Worker(move)
+
+    assert shown(store, worker).splitlines() == ["id", *map(str, range(6))]
+    assert len(worker.asked) == 3
+
+
+def test_a_part_that_was_shown_in_part_is_not_shown_again(tmp_path: Path) -> None:
+    store = committed(tmp_path / "d", [ids(0, 6)])
+    lost = Diagnostic(code="WRK106", summary="s", detail="d", fix="f")
+    tries: list[ShowRequest] = []
+    pieces: list[bytes] = []
+
+    def ask(request: ShowRequest, heard: Callable[[Reply], None]) -> None:
+        tries.append(request)
+        heard(Reply(payload=b"id\r\n0\r\n"))
+        raise ConnectorError(lost, kind=Failure.TRANSIENT)
+
+    with pytest.raises(ConnectorError) as caught:
+        Showing(
+            dataset=store, snapshot=store.readable(None, dict(formats())),
+            wish=Wish(style="csv"), ask=ask, told=pieces.append,
+        ).run(Event())  # fmt: skip
+
+    assert caught.value.diagnostics == (lost,)
+    assert len(tries) == len(pieces) == 1
+
+
+def test_a_column_that_a_part_lacks_is_null_there(tmp_path: Path) -> None:
+    assert rendered(tmp_path, [("id", "int64"), ("x", "string")]) == b'{"id": 7, "x": null}\n'
+
+
+def test_a_value_that_does_not_fit_is_refused_and_not_told(tmp_path: Path) -> None:
+    with pytest.raises(ConnectorError) as caught:
+        rendered(tmp_path, [("name", "int64")])
+
+    diagnostic = caught.value.diagnostics[0]
+    assert diagnostic.code == "WRK217"
+    assert "0.parquet" in diagnostic.detail
+    assert "secret" not in diagnostic.detail
+
+
+def rendered(tmp_path: Path, columns: list[tuple[str, str]]) -> bytes:
+    """Show a part with an id and a name as a dataset of other columns."""
+    store = committed(tmp_path / "d", [pa.table({"id": [7], "name": ["secret"]})])
+    (source,) = store.inputs(store.readable(None, dict(formats())).parts)
+    schema = schema_of(pa.schema(columns))
+    request = ShowRequest(input=source, format="parquet", schema=schema, style="jsonl")
+    return b"".join(reply.payload or b"" for reply in show(request, formats()))
