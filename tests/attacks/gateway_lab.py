@@ -18,6 +18,7 @@ from batuta.core.egress.policy import Policy
 from batuta.core.egress.rules import Rule
 from batuta.model.diagnostic import Location
 from batuta.model.tier import Tier
+from batuta.runtime.egress.anchors import Anchor
 from batuta.runtime.egress.audit import Row
 from batuta.runtime.egress.audit_read import rows, verify
 from batuta.runtime.egress.budget import Limits
@@ -185,7 +186,7 @@ def lab(
         door = run.serve(listener, worker=IDENTITY, policy=made, credentials=credentials)
         yield Lab(run, door, far, log)
         head = run.audit_head
-    found = verify(log, head=head)
+    found = verify(log, anchors=[Anchor(head, "the run")])
     assert not found.findings
 
 

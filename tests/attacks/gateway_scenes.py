@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from batuta.runtime.egress.anchors import Anchor
 from batuta.runtime.egress.audit_read import rows, verify
 from batuta.runtime.egress.session import INSIDE, GatewayRun, client_environment
 from batuta.runtime.sandbox.confinement import Confined, Level
@@ -78,7 +79,7 @@ def through(level: str, ids: list[str], authority: str) -> dict[str, Any]:
         ) as run:  # fmt: skip
             outcomes = _attempts(run, Level(level), chosen, (place, policy(*allow)))
             head = run.audit_head
-        assert not verify(log, head=head).findings
+        assert not verify(log, anchors=[Anchor(head, "the run")]).findings
         return {"outcomes": outcomes, "log": [asdict(line) for line in rows(log)]}
 
 

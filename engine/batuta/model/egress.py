@@ -1,4 +1,4 @@
-"""What a connector says about the network: which hosts an address needs, and why."""
+"""What is said of the network in several rooms: the hosts that an address needs, a place in the log."""
 
 from dataclasses import dataclass
 
@@ -21,3 +21,15 @@ class HostNeed:
     bulk: bool = True
     shared: bool = False
     paths: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LogHead:
+    """The last line of the egress log: its number (0: there is none) and the SHA-256 of its bytes."""
+
+    n: int
+    digest: str
+
+
+NO_LINES = LogHead(0, "0" * 64)
+"""The head of an empty log; its digest is what the first line names as that of the line before."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from batuta.model.canonical import Json
+from batuta.model.egress import LogHead
 from batuta.model.log import Facts, Head, Label
 
 STATE_FORMAT_VERSION = 2
@@ -39,7 +40,11 @@ RunStatus = Literal["running", "done", "partial", "failed", "cancelled", "dead"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    """One apply. Times are RFC 3339 UTC; `ended_at` is None while it runs or when it died."""
+    """One apply. Times are RFC 3339 UTC; `ended_at` is None while it runs or when it died.
+
+    `egress_head` anchors the egress log: its last line when the run ended, or, of a run that did
+    not end by itself, when it began. None where nothing was kept.
+    """
 
     id: str
     command: str
@@ -53,6 +58,7 @@ class RunRecord:
     failed: int
     bytes_read: int = 0
     refused: int = 0
+    egress_head: LogHead | None = None
 
 
 StepStatus = Literal["intent", "done", "failed"]

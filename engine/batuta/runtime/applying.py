@@ -88,7 +88,7 @@ class Applier:
                     seen = self._look_again(plan, listen)
                 self._refuse_stale(plan, seen)
                 refuse_expired(plan, seen, now_utc())
-                run = self._begin(request, run_id)
+                run = self._begin(request, run_id, gate)
                 executor = self._executor(request, run, seen, (listen, stop))
                 try:
                     outcomes = executor.run()
@@ -98,7 +98,7 @@ class Applier:
             report = _report(run, outcomes, monotonic_s() - began, cancelled=stop.is_set())
             report = replace(report, refused=len(gate.refusals))
             if executor.halt is None:
-                self._end(run, report)
+                self._end(run, report, gate)
         listen(report)
         return report
 
@@ -175,23 +175,23 @@ class Applier:
         state = self._destination_of(action).destination
         return state.head if state is not None else None
 
-    def _begin(self, request: ApplyRequest, run_id: str) -> RunRecord:
+    def _begin(self, request: ApplyRequest, run_id: str, gate: Gate) -> RunRecord:
         work = [a for a in request.envelope.plan.actions if not isinstance(a, NoOp | Blocked)]
         run = RunRecord(
             id=run_id, command=request.command, plan=request.envelope.digest, actor=request.actor,
             started_at=now_utc(), ended_at=None, status="running", actions=len(work),
-            done=0, failed=0,
+            done=0, failed=0, egress_head=gate.head(),
         )  # fmt: skip
         self.store.write([put_run(run)])
         return run
 
-    def _end(self, run: RunRecord, report: RunReport) -> None:
+    def _end(self, run: RunRecord, report: RunReport, gate: Gate) -> None:
         touched = [o for o in report.outcomes if o.action not in ("no-op", "blocked")]
         ended = replace(
             run, ended_at=now_utc(), status=report.status,
             done=sum(o.status == "done" for o in touched),
             failed=sum(o.status == "failed" for o in touched), bytes_read=report.bytes_read,
-            refused=report.refused,
+            refused=report.refused, egress_head=gate.head(),
         )  # fmt: skip
         self.store.write([put_run(ended)])
 

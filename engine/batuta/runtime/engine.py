@@ -35,6 +35,7 @@ from batuta.runtime.clock import now_utc
 from batuta.runtime.connections import Connections, format_targets
 from batuta.runtime.datasets import Datasets
 from batuta.runtime.drifting import DriftFinding, find_drift
+from batuta.runtime.egress_record import EgressRecord
 from batuta.runtime.egress_view import EgressView
 from batuta.runtime.errands import Errands
 from batuta.runtime.labels import Labels
@@ -426,12 +427,12 @@ class Engine:
     @cached_property
     def auditor(self) -> Auditor:
         """Makes audits."""
-        return Auditor(self.datasets, self.seals, self._places.egress_log, self._options.actor)
+        return Auditor(self.datasets, self.seals, self.egress_log.path, self._options.actor)
 
     @property
-    def egress_log(self) -> Path:
-        """Where the log of what workers tried to reach is; it may not exist yet."""
-        return self._places.egress_log
+    def egress_log(self) -> EgressRecord:
+        """The log of what workers tried to reach, and what is kept of it elsewhere."""
+        return EgressRecord(self._places.egress_log, self._places.databases)
 
     def approve(self, where: str, grant: Grant) -> Approval:
         """Record a decision about the label of what lies at `where`."""

@@ -31,6 +31,12 @@ class WorkspacePlaces:
         return self.home / f"state-{environment}.db" if environment else self.home / "state.db"
 
     @property
+    def databases(self) -> tuple[Path, ...]:
+        """The state databases of all environments that have one."""
+        found = [self.home / "state.db", *sorted(self.home.glob("state-*.db"))]
+        return tuple(path for path in found if path.exists())
+
+    @property
     def cache(self) -> Path:
         """The cache's file."""
         return self.home / "cache.db"

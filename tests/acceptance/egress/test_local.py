@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from batuta.runtime.egress.audit import AuditLog, Row
 from batuta.runtime.planning import PlanRequest
 from batuta.runtime.sandbox.confinement import Level
 from batuta.runtime.sandbox.probe import finding
@@ -12,6 +13,7 @@ from tests.acceptance.egress.sink import Sink
 from tests.acceptance.faults.space import Space, events, ids, write
 from tests.kernel import requires_kernel
 
+SOVEREIGNTY = 14
 SOVEREIGN = (
     "source: {address: data/, origin: {tier: FullySovereign}}, destination: out/orders/,"
     " format: ald, tier: FullySovereign"
@@ -175,3 +177,24 @@ def test_a_signed_log_says_how_its_workers_were_confined(orders: Space) -> None:
 
 def _best() -> str:
     return str(next(level for level in (Level.ISOLATED, Level.SEALED) if finding(level).given))
+
+
+def test_a_run_keeps_the_end_of_the_egress_log(orders: Space) -> None:
+    """Also one whose workers tried nothing: what earlier runs tried must not be cut off after it."""
+    log = AuditLog(orders.root / ".batuta" / "egress" / "audit.jsonl")
+    log.append(Row(event="refused", dataset="Dataset/earlier", host="a.test", verdict="deny"))
+    head = log.settled()
+    log.close()
+    orders.apply()
+    engine = orders.engine()
+    try:
+        assert engine.runs()[0].egress_head == head
+    finally:
+        engine.close()
+    code, text = orders.run("egress", "log")
+    assert code == 0, text
+    assert "anchored up to line 1" in text
+    log.path.unlink()
+    code, text = orders.run("egress", "log")
+    assert code == SOVEREIGNTY, text
+    assert "EGR304" in text

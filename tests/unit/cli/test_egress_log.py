@@ -15,9 +15,13 @@ import pytest
 from batuta.cli.main import main
 from batuta.cli.views import egress_log as view
 from batuta.cli.views.page import ASCII, UNICODE, Page, plain
+from batuta.model.egress import LogHead
+from batuta.model.state import RunRecord, RunStatus
 from batuta.runtime.egress.audit import AuditLog, Row
-from batuta.runtime.egress.audit_read import verify
+from batuta.runtime.egress.audit_read import head_of, verify
 from batuta.runtime.egress_log import Attempt, Wanted, tried
+from batuta.runtime.state.lease import LeaseKeeper
+from batuta.runtime.state.store import StateStore, put_run
 from tests.unit.cli import golden
 from tests.unit.cli.terminal import app_in, written
 
@@ -153,6 +157,12 @@ def _log(folder: Path) -> Path:
     return folder / ".batuta" / "egress" / "audit.jsonl"
 
 
+def _said(folder: Path) -> str:
+    code, said = _run(folder)
+    assert code == 0, said
+    return " ".join(said.split())
+
+
 def _run(folder: Path, *arguments: str) -> tuple[int, str]:
     app = app_in(folder)
     code = main(["egress", "log", *arguments], app)
@@ -184,6 +194,66 @@ def test_a_log_that_was_changed_is_shown_and_said_to_be_changed(folder: Path) ->
     assert "NOT whole" in said
     assert "error[EGR303]" in said
     assert "audit.jsonl:4" in said
+
+
+def _kept(folder: Path, head: LogHead | None, status: RunStatus = "done", name: str = "") -> None:
+    """Have a run in a state of the workspace that kept `head`."""
+    store = StateStore(folder / ".batuta" / (f"state-{name}.db" if name else "state.db"))
+    run = RunRecord(
+        id=f"20261130T01-{status}{name}", command="c", plan="p", actor="a", started_at="",
+        ended_at="", status=status, actions=0, done=0, failed=0, egress_head=head,
+    )  # fmt: skip
+    with LeaseKeeper(store, "test"):
+        store.write([put_run(run)])
+    store.close()
+
+
+def test_a_run_that_kept_the_end_of_the_log_is_named_and_one_that_did_not(folder: Path) -> None:
+    path = _log(folder)
+    _write(path, LINES)
+    assert "not anchored: no run has kept its end" in _said(folder)
+    _kept(folder, head_of(path))
+    _kept(folder, None, "partial")
+    _kept(folder, head_of(path), "dead")
+    _write(path, LINES)
+    said = _said(folder)
+    assert "anchored up to line 11, by run 20261130T01-done" in said
+    assert "not anchored: 2 runs, the last one 20261130T01-dead" in said
+    _, text = _run(folder, "--format", "json")
+    verdict = json.loads(text.splitlines()[-1])
+    assert (verdict["anchor"]["n"], verdict["runs_not_anchored"]) == (11, 2)
+
+
+@pytest.mark.parametrize("name", ["", "production"])
+@pytest.mark.parametrize("left", [0, 10])
+def test_an_end_that_was_cut_off_is_found_by_what_any_environment_kept(
+    folder: Path, name: str, left: int
+) -> None:
+    path = _log(folder)
+    _write(path, LINES)
+    _kept(folder, head_of(path), name=name)
+    assert _run(folder)[0] == 0
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:left]))
+    code, said = _run(folder)
+    assert code == 14
+    assert "error[EGR304]" in said
+    assert f"20261130T01-done{name}" in said
+    code, said = _run(folder, "--format", "prometheus")
+    assert (code, "batuta_egress_log_whole 0\n" in said) == (14, True)
+
+
+def test_a_state_that_cannot_be_read_hides_no_line_and_is_said(folder: Path) -> None:
+    _write(_log(folder), LINES)
+    (folder / ".batuta" / "state-other.db").write_bytes(b"no database" * 1000)
+    code, said = _run(folder)
+    assert code == 1
+    assert "exfil.example.test:443" in said
+    assert "error[STA102]" in said
+
+
+def test_looking_at_the_log_makes_no_state(folder: Path) -> None:
+    assert _run(folder)[0] == 0
+    assert not (folder / ".batuta" / "state.db").exists()
 
 
 def test_json_is_a_line_for_each_connection_and_the_verdict_last(folder: Path) -> None:

@@ -1,14 +1,17 @@
 """The state: durable groups, fencing, checksums, versions."""
 
+import json
 import re
 import sqlite3
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from batuta.model.diagnostic import BatutaError, StateLocked
+from batuta.model.egress import LogHead
 from batuta.model.log import Facts, Head, Label
 from batuta.model.state import ResourceRecord, RunRecord, StepRecord
 from batuta.model.transfer import ChunkReceipt, Position
@@ -206,3 +209,18 @@ def test_verify_finds_an_edited_record(store: StateStore) -> None:
     database.commit()
     database.close()
     assert [d.code for d in store.verify()] == ["STA103"]
+
+
+def test_a_run_that_was_recorded_before_there_were_anchors_is_read(store: StateStore) -> None:
+    run = RunRecord(
+        id="r", command="c", plan="p", actor="a", started_at="", ended_at="", status="done",
+        actions=1, done=1, failed=0, egress_head=LogHead(7, "ab" * 32),
+    )  # fmt: skip
+    sql, values = put_run(run)
+    before = json.loads(str(values[2]))
+    assert before.pop("egress_head") == {"n": 7, "digest": "ab" * 32}
+    with LeaseKeeper(store, "test"):
+        store.write([(sql, (*values[:2], json.dumps(before), values[3]))])
+        assert store.runs() == [replace(run, egress_head=None)]
+        store.write([put_run(run)])
+    assert store.runs() == [run]

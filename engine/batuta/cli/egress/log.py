@@ -36,8 +36,8 @@ def command(
 ) -> int:
     """Show every connection that workers tried: who, which host, how many bytes, which rule.
 
-    The log is a chain of lines, each with the digest of the one before. Where the chain does not
-    hold, that is said last, with the line, and the exit code is 14.
+    The log is a chain of lines, each with the digest of the one before, and each run keeps its end
+    in the state. Where either does not hold, that is said last, and the exit code is 14.
 
     \b
     Example:
@@ -45,20 +45,20 @@ def command(
         batuta egress log --follow --dataset orders
         batuta egress log --format prometheus
     """
-    from batuta.runtime.egress.audit_read import verify
     from batuta.runtime.egress_log import Wanted, followed, tried
 
     if follow and as_format == "prometheus":
         raise click.UsageError("Metrics are of the whole log: leave --follow out.")
-    path = app.open(connect=False).egress_log
+    record = app.open(connect=False).egress_log
+    path = record.path
     wanted = Wanted(dataset=dataset, refused=refused, since=moment(since))
     if as_format == "prometheus":
-        found = verify(path)
-        app.out.verbatim(metrics(tried(path, wanted), found))
-        return of_diagnostics(found.findings)
+        log = record.verify().log
+        app.out.verbatim(metrics(tried(path, wanted), log))
+        return of_diagnostics(log.findings)
     show = _shown(app, as_format)
     if follow:
-        if (before := verify(path)).findings:
+        if (before := record.verify()).log.findings:
             app.err.write(view.verdict(app.err.page, before))
         with stop_quietly() as stop:
             for attempt in followed(path, wanted, stop.is_set):
@@ -66,12 +66,12 @@ def command(
     else:
         for attempt in tried(path, wanted):
             show(attempt)
-    found = verify(path)
+    found = record.verify()
     if as_format == "json":
         app.out.verbatim(view.verdict_json(found))
     else:
         app.out.write(view.verdict(app.out.page, found))
-    return of_diagnostics(found.findings)
+    return of_diagnostics(found.log.findings)
 
 
 def _shown(app: App, as_format: str) -> "Callable[[Attempt], None]":

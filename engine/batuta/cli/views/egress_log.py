@@ -24,8 +24,8 @@ from batuta.cli.views.page import (
 )
 
 if TYPE_CHECKING:
-    from batuta.runtime.egress.audit_read import Verified
     from batuta.runtime.egress_log import Attempt
+    from batuta.runtime.egress_record import Held
 
 WIDE = 120
 _COLUMNS = (19, 7, 20, 44, 10, 10)
@@ -116,8 +116,9 @@ def _reason(page: Page, attempt: "Attempt", *, indent: int) -> list[Line]:
     return found
 
 
-def verdict(page: Page, found: "Verified") -> list[Line]:
+def verdict(page: Page, held: "Held") -> list[Line]:
     """Return whether the log is what was written, and every place where it is not."""
+    found = held.log
     lines = figures.counted(found.rows, "line")
     if found.findings:
         head = line("The egress log is ", Span("NOT whole", RED), f": {lines} read")
@@ -126,7 +127,21 @@ def verdict(page: Page, found: "Verified") -> list[Line]:
         return [line("No worker has tried to reach anything yet: there is no egress log.")]
     torn = f", {figures.counted(found.torn, 'line')} torn by a crash" if found.torn else ""
     whole = line("The egress log is ", Span("whole", GREEN), f": {lines}{torn}")
-    return [whole, line(f"  head: line {found.head.n} ({found.head.digest})")]
+    return [whole, line(f"  head: line {found.head.n} ({found.head.digest})"), *_anchor(page, held)]
+
+
+def _anchor(page: Page, held: "Held") -> list[Line]:
+    """Up to which line a cut-off end would show, and of which runs it would not."""
+    anchor = held.log.anchor
+    text = "not anchored: no run has kept its end, so a cut-off one would not show"
+    if anchor is not None:
+        text = f"anchored up to line {anchor.head.n}, by {anchor.kept_by}"
+    found = [*prose(page, text, indent=2)]
+    if held.loose:
+        newest = held.loose[0]
+        text = f"not anchored: {figures.counted(len(held.loose), 'run')}, the last one {newest}"
+        found += prose(page, text, indent=2)
+    return found
 
 
 def attempt_json(attempt: "Attempt") -> str:
@@ -134,11 +149,14 @@ def attempt_json(attempt: "Attempt") -> str:
     return json.dumps({"kind": "connection", **asdict(attempt)}, ensure_ascii=False) + "\n"
 
 
-def verdict_json(found: "Verified") -> str:
+def verdict_json(held: "Held") -> str:
     """Return the verdict on the log as a line of JSON."""
+    found, anchor = held.log, held.log.anchor
     body = {
         "kind": "log", "whole": not found.findings, "lines": found.rows, "torn": found.torn,
-        "head": {"n": found.head.n, "digest": found.head.digest},
+        "head": asdict(found.head),
+        "anchor": None if anchor is None else {**asdict(anchor.head), "kept_by": anchor.kept_by},
+        "runs_not_anchored": len(held.loose),
         "findings": [
             {"code": each.code, "detail": each.detail, "fix": each.fix,
              "locations": [str(place) for place in each.locations]}

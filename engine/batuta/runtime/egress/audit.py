@@ -1,7 +1,7 @@
 """The egress log: one JSON line for everything a worker tried, each naming the line before.
 
 A line holds the SHA-256 of the bytes of the line before it, so that a changed, removed or
-swapped line is found. Cutting off the end is found only against a head that is kept elsewhere.
+swapped line is found. Cutting off the end is found only against a head that is kept elsewhere (anchors.py).
 A connection that is allowed has a line when it opens and one when it ends: if batuta is killed
 in between, the log still says who was talking to whom. No line holds a query, a header or a body.
 """
@@ -17,11 +17,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from batuta.model.canonical import canonical_bytes
+from batuta.model.egress import NO_LINES, LogHead
 from batuta.runtime import clock
 
 MAX_BYTES = 64 * 1024 * 1024
-FIRST_PREVIOUS = "0" * 64
-_TAIL_BYTES = 64 * 1024
+TAIL_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,17 +69,6 @@ class Row:
     previous: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class LogHead:
-    """The last line: its number (0 for an empty log) and the SHA-256 of its bytes."""
-
-    n: int
-    digest: str
-
-
-EMPTY = LogHead(0, FIRST_PREVIOUS)
-
-
 def line_of(row: Row) -> bytes:
     """Return the line that stores `row`, without its newline; fields that are empty are left out."""
     kept = {name: value for name, value in asdict(row).items() if value or name == "n"}
@@ -125,14 +114,14 @@ class AuditLog:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock_fd = _open(path.with_suffix(".lock"), os.O_RDWR)
         self._fd = -1
-        self._head = EMPTY
+        self._head = NO_LINES
         self._size = 0
         with self._alone():
             self._look()
 
     @property
     def head(self) -> LogHead:
-        """The last line as this writer knows it; keep it elsewhere, to find a cut-off end."""
+        """The last line as this writer knows it."""
         return self._head
 
     def append(self, row: Row) -> Row:
@@ -146,6 +135,13 @@ class AuditLog:
             )
             self._write(line_of(stored), stored.n)
             return stored
+
+    def settled(self) -> LogHead:
+        """Return the head once its line is on disk: what names a line must not outlive it."""
+        with self._guard:
+            if self._fd >= 0:
+                os.fdatasync(self._fd)
+            return self._head
 
     def close(self) -> None:
         """Make every line durable and let go of the files; twice is fine."""
@@ -228,14 +224,14 @@ def _last(path: Path) -> LogHead:
             if (row := row_of(line)) is not None:
                 return LogHead(row.n + torn, digest_of(newest))
             torn += 1
-    return EMPTY
+    return NO_LINES
 
 
 def _tail(path: Path) -> list[bytes]:
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - _TAIL_BYTES))
+        file.seek(max(0, size - TAIL_BYTES))
         lines = file.read().split(b"\n")
-    if size > _TAIL_BYTES:
+    if size > TAIL_BYTES:
         del lines[0]  # it may have begun earlier
     return [line for line in lines if line]

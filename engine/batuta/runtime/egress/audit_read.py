@@ -2,37 +2,46 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from batuta.model.diagnostic import Diagnostic, Location
-from batuta.runtime.egress.audit import EMPTY, LogHead, Row, digest_of, log_files, row_of
+from batuta.model.egress import NO_LINES, LogHead
+from batuta.runtime.egress.anchors import Anchor, Anchors
+from batuta.runtime.egress.audit import TAIL_BYTES, Row, digest_of, log_files, row_of
 
 POLL_S = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
-    """What `verify` found: how many lines, the last one, lines torn by a crash, and findings."""
+    """What `verify` found: how many lines, the last one, lines torn by a crash, and findings.
+
+    `anchor` is the last anchor that the log holds: what was cut off behind it does not show.
+    `missing` are those that it does not hold and that may be of another log.
+    """
 
     rows: int
     head: LogHead
     torn: int
     findings: tuple[Diagnostic, ...]
+    anchor: Anchor | None = None
+    missing: tuple[Anchor, ...] = ()
 
 
-def verify(path: Path, *, head: LogHead | None = None) -> Verified:
+def verify(path: Path, *, anchors: Iterable[Anchor] = ()) -> Verified:
     """Follow the chain through every file of the log at `path`.
 
     Args:
-        head: A head that was kept elsewhere; the log must hold it, or its end was cut off.
+        anchors: Heads that were kept elsewhere, read before this is called: the log must hold
+            them, or its end was cut off.
 
     Returns:
-        No findings for a log that is whole, an empty or absent one too (unless `head` is given).
+        No findings for a log that is whole, an empty or absent one too (unless there are anchors).
     """
-    walk = _Walk(wanted=head)
+    walk = _Walk(Anchors(anchors))
     for file in _files(path):
         with file:
             content = file.read()
@@ -40,18 +49,45 @@ def verify(path: Path, *, head: LogHead | None = None) -> Verified:
             if line:
                 walk.step(Location(Path(file.name).name, number, 1), line)
     walk.finish(path)
-    return Verified(rows=walk.rows, head=walk.head, torn=walk.torn, findings=tuple(walk.findings))
+    return Verified(
+        rows=walk.rows, head=walk.head, torn=walk.torn, findings=tuple(walk.findings),
+        anchor=walk.anchors.last, missing=walk.anchors.unsure,
+    )  # fmt: skip
+
+
+def head_of(path: Path) -> LogHead:
+    """Return the last whole line of the log at `path`, which others may be writing, durable."""
+    older, newest = _at_one_moment(path)
+    if newest is not None:
+        with newest:
+            os.fdatasync(newest.fileno())
+            if (head := _last_in(newest)) is not None:
+                return head
+    for each in reversed(older):
+        with each.open("rb") as file:
+            if (head := _last_in(file)) is not None:
+                return head
+    return NO_LINES
+
+
+def _last_in(file: BinaryIO) -> LogHead | None:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - TAIL_BYTES))
+    for line in reversed(file.read().split(b"\n")[:-1]):
+        # The first of these may have begun earlier; then it is not a line.
+        if (row := row_of(line)) is not None:
+            return LogHead(row.n, digest_of(line))
+    return None
 
 
 class _Walk:
     """The state of one pass over the lines."""
 
-    def __init__(self, wanted: LogHead | None) -> None:
-        self.head = EMPTY
+    def __init__(self, anchors: Anchors) -> None:
+        self.head = NO_LINES
         self.rows = self.torn = 0
         self.findings: list[Diagnostic] = []
-        self._wanted = wanted
-        self._met = wanted is None or wanted == EMPTY
+        self.anchors = anchors
         self._broken: Location | None = None
 
     def step(self, where: Location, line: bytes) -> None:
@@ -59,7 +95,7 @@ class _Walk:
         if row is None:
             self._unresolved()
             self._broken = where
-            self.head = LogHead(self.head.n + 1, digest_of(line))
+            self._go_to(LogHead(self.head.n + 1, digest_of(line)))
             return
         if row.previous != self.head.digest or row.n != self.head.n + 1:
             self._changed(where, f"Line {row.n} does not follow line {self.head.n}.")
@@ -70,23 +106,15 @@ class _Walk:
                 self._unresolved()
         self._broken = None
         self.rows += 1
-        self.head = LogHead(row.n, digest_of(line))
-        self._met = self._met or self.head == self._wanted
+        self._go_to(LogHead(row.n, digest_of(line)))
+
+    def _go_to(self, head: LogHead) -> None:
+        self.head = head
+        self.anchors.meet(head)
 
     def finish(self, path: Path) -> None:
         self._unresolved()
-        if not self._met:
-            assert self._wanted is not None
-            self.findings.append(
-                Diagnostic(
-                    code="EGR304",
-                    summary="The egress log was cut off",
-                    detail=f"Line {self._wanted.n}, which was recorded elsewhere as the last one, "
-                    f"is not in {path.name}; the log now ends with line {self.head.n}.",
-                    fix="Restore the file from a backup; what was tried after its end is not "
-                    "known.",
-                )
-            )
+        self.findings += self.anchors.findings(path.name, self.head)
 
     def _unresolved(self) -> None:
         if self._broken is not None:

@@ -22,8 +22,9 @@ from urllib.parse import unquote, urlsplit
 
 from batuta.core.egress.policy import Policy
 from batuta.model.diagnostic import BatutaError, Diagnostic
+from batuta.model.egress import LogHead
 from batuta.runtime.egress import upstream
-from batuta.runtime.egress.audit import AuditLog, LogHead, Row
+from batuta.runtime.egress.audit import AuditLog, Row
 from batuta.runtime.egress.authority import RunAuthority, trust_bundle
 from batuta.runtime.egress.budget import Caps, Ledger, Limits
 from batuta.runtime.egress.gateway import LOOPBACK, Doorkeeper, PrivateListener
@@ -111,8 +112,8 @@ class GatewayRun:
 
     @property
     def audit_head(self) -> LogHead:
-        """The log's last line so far; keep it elsewhere, so that a cut-off end is found."""
-        return self._world.audit.head
+        """The log's last line so far, on disk; keep it elsewhere, so that a cut-off end is found."""
+        return self._world.audit.settled()
 
     def check(self) -> None:
         """Ask whether everything that was tried is in the log; for when a worker has failed.

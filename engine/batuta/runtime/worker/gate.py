@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from batuta.model.connector import WayOut
 from batuta.model.diagnostic import Diagnostic
+from batuta.model.egress import LogHead
 from batuta.runtime.worker.posting import Way
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Gate:
     refusals: list[Refusal] = field(default_factory=list)
     _watch: dict[str, Callable[[Refusal], None]] = field(default_factory=dict)
     _gateway: "GatewayRun | None" = None
+    _before: LogHead | None = None
     _guard: threading.Lock = field(default_factory=threading.Lock)
     _own: dict[str, WayOut] = field(default_factory=dict)
     _own_guard: threading.Lock = field(default_factory=threading.Lock)
@@ -92,6 +94,26 @@ class Gate:
                 ca_file = str(self.gateway.ca_file)
                 self._own[digest] = WayOut(*door.address, ca_file, password)
             return self._own[digest]
+
+    def head(self) -> LogHead:
+        """Return the last line of the egress log, on disk, to be kept elsewhere.
+
+        As long as nothing goes out it is the one at the first call: other runs may write on.
+
+        Raises:
+            OSError: it cannot be read, or made durable.
+        """
+        with self._guard:
+            gateway = self._gateway
+            if gateway is None and self._before is None:
+                from batuta.runtime.egress.audit_read import head_of
+
+                self._before = head_of(self.audit)
+            before = self._before
+        if gateway is not None:
+            return gateway.audit_head
+        assert before is not None
+        return before
 
     def watch(self, worker: str, told: Callable[[Refusal], None]) -> None:
         """Tell `told` of what is refused to a worker from now on."""

@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batuta.runtime.egress.audit import AuditLog, LogHead, Row, log_files
-from batuta.runtime.egress.audit_read import follow, rows, verify
+from batuta.model.egress import NO_LINES, LogHead
+from batuta.runtime.egress.anchors import Anchor
+from batuta.runtime.egress.audit import AuditLog, Row, log_files
+from batuta.runtime.egress.audit_read import follow, head_of, rows, verify
 
 
 def _write(path: Path, count: int, max_bytes: int = 1 << 20) -> LogHead:
@@ -27,7 +29,7 @@ def test_what_was_written_is_read_and_proves_itself(tmp_path: Path) -> None:
     path = tmp_path / "egress.jsonl"
     head = _write(path, 20)
 
-    found = verify(path, head=head)
+    found = verify(path, anchors=[Anchor(head, "run r")])
     assert (found.rows, found.torn, found.findings, found.head) == (20, 0, (), head)
     assert [row.host for row in rows(path)] == [f"h{n}.test" for n in range(20)]
     assert path.stat().st_mode & 0o077 == 0
@@ -64,7 +66,7 @@ def test_an_edit_is_found(
             lines.insert(at, b'{"event":"refused","n":1}\n')
     path.write_bytes(b"".join(lines))
 
-    assert [found.code for found in verify(path, head=head).findings]
+    assert [found.code for found in verify(path, anchors=[Anchor(head, "run r")]).findings]
 
 
 def test_a_cut_off_end_is_found_by_a_head_kept_elsewhere(tmp_path: Path) -> None:
@@ -73,7 +75,78 @@ def test_a_cut_off_end_is_found_by_a_head_kept_elsewhere(tmp_path: Path) -> None
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
 
     assert verify(path).findings == ()
-    assert [found.code for found in verify(path, head=head).findings] == ["EGR304"]
+    assert [found.code for found in verify(path, anchors=[Anchor(head, "run r")]).findings] == [
+        "EGR304"
+    ]
+
+
+def test_any_number_of_heads_that_were_kept_hold_a_log_that_grew_through_rotation(
+    tmp_path: Path,
+) -> None:
+    """Each run keeps the head of its time; what others append later does not matter to it."""
+    path = tmp_path / "egress.jsonl"
+    log = AuditLog(path, max_bytes=2000)
+    anchors = [Anchor(NO_LINES, "run 0")]
+    for number in range(60):
+        log.append(Row(event="refused", up=number))
+        anchors.append(Anchor(log.settled(), f"run {number + 1}"))
+    log.close()
+
+    assert len(log_files(path)) > 3
+    found = verify(path, anchors=anchors)
+    assert (found.findings, found.anchor) == ((), anchors[-1])
+    assert head_of(path) == anchors[-1].head == log.settled()
+
+
+def test_one_finding_names_the_newest_of_the_heads_that_are_gone(tmp_path: Path) -> None:
+    path = tmp_path / "egress.jsonl"
+    anchors = [Anchor(_write(path, 3), f"run {number}") for number in range(4)]
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:5]))
+
+    (finding,) = verify(path, anchors=anchors).findings
+    assert finding.code == "EGR304"
+    assert "Line 12" in finding.detail
+    assert "run 3" in finding.detail
+    assert "3 heads" in finding.detail
+    path.unlink()
+    assert [found.code for found in verify(path, anchors=anchors).findings] == ["EGR304"]
+
+
+def test_a_log_that_was_cut_off_and_written_on_is_another_log(tmp_path: Path) -> None:
+    """The chain holds, and there are lines enough: only their digests tell."""
+    path = tmp_path / "egress.jsonl"
+    anchors = [Anchor(_write(path, 5), f"run {number}") for number in range(2)]
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:4]))
+    _write(path, 20)
+
+    assert verify(path).findings == ()
+    (finding,) = verify(path, anchors=anchors).findings
+    assert finding.code == "EGR308"
+    assert "Line 5" in finding.detail
+    assert "run 0" in finding.detail
+
+
+def test_a_head_that_may_be_of_another_log_is_no_finding(tmp_path: Path) -> None:
+    path = tmp_path / "egress.jsonl"
+    mine = Anchor(_write(path, 3), "version 0", sure=False)
+    other = Anchor(LogHead(2, "ab" * 32), "version 1", sure=False)
+
+    found = verify(path, anchors=[mine, other])
+    assert (found.findings, found.missing) == ((), (other,))
+
+
+def test_the_head_of_a_log_is_a_line_that_is_whole(tmp_path: Path) -> None:
+    """A line that is being written, or was torn, is never what is kept elsewhere."""
+    path = tmp_path / "egress.jsonl"
+    assert head_of(path) == NO_LINES
+    head = _write(path, 3)
+    with path.open("ab") as file:
+        file.write(b'{"event":"refu')
+    assert head_of(path) == head
+    _write(path, 1)
+    assert verify(path, anchors=[Anchor(head, "run r")]).findings == ()
+    assert head_of(path).n == 6
 
 
 def test_a_line_torn_by_a_crash_stays_in_the_chain(tmp_path: Path) -> None:
@@ -83,7 +156,7 @@ def test_a_line_torn_by_a_crash_stays_in_the_chain(tmp_path: Path) -> None:
         file.write(b'{"event":"refu')
     head = _write(path, 1)
 
-    found = verify(path, head=head)
+    found = verify(path, anchors=[Anchor(head, "run r")])
     assert (found.findings, found.torn) == ((), 1)
     assert [row.event for row in rows(path)][-2:] == ["torn", "refused"]
 
@@ -104,10 +177,12 @@ def test_the_chain_goes_on_through_files(tmp_path: Path) -> None:
     head = _write(path, 200, max_bytes=4000)
 
     assert len(log_files(path)) > 5
-    found = verify(path, head=head)
+    found = verify(path, anchors=[Anchor(head, "run r")])
     assert (found.rows, found.findings) == (200, ())
     log_files(path)[1].unlink()
-    assert {found.code for found in verify(path, head=head).findings} == {"EGR303"}
+    assert {found.code for found in verify(path, anchors=[Anchor(head, "run r")]).findings} == {
+        "EGR303"
+    }
 
 
 def test_many_writers_make_one_chain(tmp_path: Path) -> None:

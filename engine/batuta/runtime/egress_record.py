@@ -1,0 +1,69 @@
+"""The egress log of a workspace together with what the states beside it keep of its ends.
+
+Each run keeps the head of the log when it ends. All environments write into one log, so the runs
+in all their states count.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from batuta.model.diagnostic import BatutaError, Diagnostic
+from batuta.model.egress import NO_LINES
+from batuta.model.state import RunRecord
+from batuta.runtime.egress.anchors import Anchor
+from batuta.runtime.egress.audit_read import Verified, verify
+from batuta.runtime.state.store import StateStore
+
+MOST_RUNS = 1_000_000
+_CUT_SHORT = frozenset({"running", "dead"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """The log, held against what is kept of it. `loose` are runs whose end is not anchored."""
+
+    log: Verified
+    loose: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EgressRecord:
+    """The log at `path`, which may not exist yet, and the state databases that speak of it."""
+
+    path: Path
+    states: tuple[Path, ...] = ()
+
+    def verify(self, more: Iterable[Anchor] = ()) -> Held:
+        """Follow the log's chain and hold it against the states' anchors, and `more`."""
+        # A head is in the log before it is in a state, so the states are read first.
+        problems: list[Diagnostic] = []
+        runs = [run for state in self.states for run in _runs(state, problems)]
+        found = verify(self.path, anchors=[*map(anchor_of, runs), *more])
+        log = replace(found, findings=(*found.findings, *problems))
+        loose = (run.id for run in runs if run.status != "running" and not is_anchored(run))
+        return Held(log=log, loose=tuple(loose))
+
+
+def is_anchored(run: RunRecord) -> bool:
+    """True where a run kept the head of the log when it ended."""
+    return run.egress_head is not None and run.status not in _CUT_SHORT
+
+
+def anchor_of(run: RunRecord) -> Anchor:
+    """Return what a run kept; of an older batuta's run that is an empty log, which says nothing."""
+    return Anchor(run.egress_head or NO_LINES, f"run {run.id}")
+
+
+def _runs(state: Path, problems: list[Diagnostic]) -> Iterator[RunRecord]:
+    try:
+        store = StateStore(state)
+    except BatutaError as error:
+        problems.extend(error.diagnostics)
+        return
+    try:
+        yield from store.runs(MOST_RUNS)
+    except BatutaError as error:
+        problems.extend(error.diagnostics)
+    finally:
+        store.close()
