@@ -28,7 +28,7 @@ from batuta.model.log import Head, LogEntry
 from batuta.runtime.audit_check import TYPE, check_bundle, summary_of
 from batuta.runtime.dsse import seal
 from batuta.runtime.keys import KeyRing, SigningKey
-from batuta.runtime.seals import Seals, judge
+from batuta.runtime.seals import Seals, judge, said_in
 from batuta.runtime.trust import Trust
 from tests.unit.connectors.alimentar_bench import MemoryStore, draft, part_path, stage_all
 
@@ -67,7 +67,8 @@ def log() -> Objects:
         there = open_log(files)
         entry = draft(content, written_at=f"2026-03-0{number + 1}T00:00:00.000Z")
         head = there.head if there else None
-        commit(files, there, entry, head, stage_all(files, content), sign=keys()[0].sign)
+        sign = keys()[0].seal("out/", None).sign
+        commit(files, there, entry, head, stage_all(files, content), sign=sign)
     return dict(files.objects)
 
 
@@ -204,8 +205,8 @@ def test_a_claim_to_be_older_than_the_key_does_not_make_signatures_needless() ->
 # -- bundles ----------------------------------------------------------------------------------
 
 
-def bundle() -> bytes:
-    """An audit of the log, as the auditor makes it."""
+def history() -> dict[str, Json]:
+    """What an audit says of the log."""
     evidence: list[Json] = []
     versions: list[Json] = []
     for version in range(COUNT):
@@ -214,11 +215,16 @@ def bundle() -> bytes:
         here = Head(version, hashlib.sha256(content).hexdigest())
         signature = log()[seal_name(version)].decode()
         evidence.append({"entry": content.decode(), "signature": signature})
-        versions.append(summary_of(here, entry, "good"))
+        versions.append(summary_of(here, entry, "good", said_in(signature.encode())))
+    end: Json = {"version": COUNT - 1, "digest": head().digest}
+    return {"head": end, "evidence": evidence, "versions": versions}
+
+
+def bundle() -> bytes:
+    """An audit of a dataset that lay elsewhere before, as the auditor makes it."""
     body: dict[str, Json] = {
-        "format_version": 1, "resource": "Dataset/orders", "made_at": "2026-04-01T00:00:00.000Z",
-        "head": {"version": COUNT - 1, "digest": head().digest}, "gaps": [],
-        "evidence": evidence, "versions": versions,
+        "format_version": 2, "resource": "Dataset/orders", "made_at": "2026-04-01T00:00:00.000Z",
+        "gaps": [], "earlier": [{"place": "old/", **history()}], **history(),
     }  # fmt: skip
     return canonical_bytes(body)
 
@@ -239,6 +245,30 @@ def test_a_bundle_holds_offline() -> None:
     assert checked(signed(bundle()))
 
 
+def test_a_bundle_from_before_there_were_places_holds() -> None:
+    body = json.loads(bundle())
+    body["format_version"] = 1
+    del body["earlier"]
+    assert not checked(signed(canonical_bytes(body)))
+    for version in body["versions"]:
+        for name in ("place", "platform", "place_from"):
+            del version[name]
+    assert checked(signed(canonical_bytes(body)))
+
+
+def test_a_place_that_only_the_state_knew_is_taken_from_it() -> None:
+    """Where no signature says one; the signature of the whole vouches for it."""
+    body = json.loads(bundle())
+    first, place = body["evidence"][0], {"place": "old/", "platform": None, "place_from": "state"}
+    body["versions"][0] |= place
+    assert not checked(signed(canonical_bytes(body)))
+    content = first["entry"].encode()
+    here = Head(0, hashlib.sha256(content).hexdigest())
+    entry = msgspec.json.decode(content, type=LogEntry)
+    first["signature"] = keys()[0].sign(here, entry).decode()
+    assert checked(signed(canonical_bytes(body)))
+
+
 @given(st.data())
 def test_any_flipped_bit_of_a_bundle_is_found(data: st.DataObject) -> None:
     content = bytearray(signed(bundle()))
@@ -257,7 +287,7 @@ def test_a_bundle_signed_by_a_stranger_is_found() -> None:
     assert not checked(signed(bundle(), stranger))
 
 
-@given(st.sampled_from(["drop", "swap", "summary", "signature", "head"]))
+@given(st.sampled_from(["drop", "swap", "summary", "place", "signature", "head", "earlier"]))
 def test_a_bundle_whose_maker_lies_contradicts_itself(lie: str) -> None:
     body = json.loads(bundle())
     match lie:
@@ -267,6 +297,10 @@ def test_a_bundle_whose_maker_lies_contradicts_itself(lie: str) -> None:
             body["evidence"][0], body["evidence"][1] = body["evidence"][1], body["evidence"][0]
         case "summary":
             body["versions"][2]["tier"] = "Standard"
+        case "place":
+            body["versions"][2]["place"] = "elsewhere/"
+        case "earlier":
+            body["earlier"][0]["versions"][1]["label"]["confidentiality"] = "Standard"
         case "signature":
             body["evidence"][3]["signature"] = body["evidence"][2]["signature"]
         case _:

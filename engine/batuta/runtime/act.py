@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -39,6 +39,7 @@ from batuta.runtime.state.store import (
 )
 from batuta.runtime.transfer import Staged, TransferRun
 from batuta.runtime.uniting import UniteRun
+from batuta.runtime.witness import Confined, Witness
 from batuta.runtime.worker.posting import Errand
 from batuta.runtime.worker.wire import Reply, Request, TaskRequest
 
@@ -57,27 +58,7 @@ class ActResult:
     files: int = 0
     enforced: bool = False
     level: str | None = None
-    detail: Json = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Confined:
-    """How the workers of one version were confined: the weakest of them counts.
-
-    `level` is None where no worker of this run made what was committed.
-    """
-
-    level: str | None
-    enforced: bool
-
-    @staticmethod
-    def of(levels: Collection[str]) -> "_Confined":
-        """Return the weakest; where there is none, or an unknown one, nothing is claimed."""
-        order = [level.value for level in Level]
-        if not levels or not set(levels) <= set(order):
-            return _Confined(None, enforced=False)
-        weakest = Level(max(levels, key=order.index))
-        return _Confined(weakest.value, weakest.enforced)
+    detail: Mapping[str, Json] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +83,7 @@ class Act:
     store: StateStore
     seen: Mapping[str, Seen]
     scratch: Path
+    witness: Witness
     listen: Callable[[Event], None]
     started: threading.Event = field(default_factory=threading.Event)
     _room: set[str] = field(default_factory=set)
@@ -157,10 +139,7 @@ class Act:
             head=head, staging=run.staging, bytes_read=staged.bytes_read, rows=entry.rows,
             files=len(staged.parts), enforced=confined.enforced,
             level=confined.level,
-            detail={
-                "head": head.digest, "version": head.version, "enforced": confined.enforced,
-                "level": confined.level,
-            },
+            detail={**_made(head), **confined.facts},
         )  # fmt: skip
 
     def _take_over(self, run: TransferRun, staged: Staged) -> Staged:
@@ -169,15 +148,9 @@ class Act:
         files = tuple((str(folder / Path(local).name), path) for local, path in staged.files)
         return replace(staged, files=files)
 
-    def _tell(self, resource: str, confined: "_Confined") -> None:
-        """Have the log's signature say how the workers of a version were confined."""
-        if self.observer.seals is not None:
-            enforcement: Json = {"enforced": confined.enforced, "level": confined.level}
-            self.observer.seals.tell(resource, enforcement=enforcement)
-
     def _commit(
         self, action: TransferAction, dataset: DatasetStore, entry: LogEntry, staged: Staged
-    ) -> "tuple[Head, _Confined]":
+    ) -> tuple[Head, Confined]:
         base = action.preconditions.head
         mend = any(reason.code == Why.RESYNC for reason in action.reasons)
         levels = set(staged.levels)
@@ -185,8 +158,8 @@ class Act:
             dataset.announce(entry, base, staged.files, mend=mend)
             levels |= self._upload(action, dataset, staged)
             mend = False  # what was uploaded lies there now
-        confined = _Confined.of(levels)
-        self._tell(action.target.resource, confined)
+        confined = Confined.of(levels)
+        self.witness.committing(action, confined)
         return dataset.commit(entry, base, staged.files, mend=mend), confined
 
     def observer_address(self, action: TransferAction) -> str:
@@ -349,15 +322,15 @@ class Act:
         entry = self._entry(
             action, _Done(source=before.source, owner=before.owner, rows=snapshot.rows)
         )
+        self.witness.committing(action, Confined.of(()))
         head = dataset.commit(entry, action.preconditions.head, ())
         return ActResult(
             writes=[
                 put_resource(self._record(action, entry, head)),
                 *label_writes(entry, snapshot.parts if entry.label != before.label else ()),
             ],
-            head=head,
-            rows=entry.rows,
-        )
+            head=head, rows=entry.rows, detail=_made(head),
+        )  # fmt: skip
 
     def delete(self, action: Delete) -> ActResult:
         """Delete what batuta made, as it was when this was planned, and forget the resource."""
@@ -439,6 +412,10 @@ def _merge_inputs(dataset: DatasetStore, current: Sequence[Part]) -> tuple[CopyI
         CopyItem(input=replace(source, key=part.path), unit=ref, name=part.path, rows=part.rows)
         for part, ref, source in zip(current, refs, inputs, strict=True)
     )
+
+
+def _made(head: Head) -> dict[str, Json]:
+    return {"head": head.digest, "version": head.version}
 
 
 def _rows(parts: Sequence[Part]) -> int | None:

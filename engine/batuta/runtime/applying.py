@@ -31,6 +31,7 @@ from batuta.runtime.execute import Executor
 from batuta.runtime.observe import Observer, Seen
 from batuta.runtime.state.lease import LeaseKeeper
 from batuta.runtime.state.store import StateStore, put_run
+from batuta.runtime.witness import Witness
 from batuta.runtime.worker.gate import Gate
 
 _JOBS = 8
@@ -89,11 +90,13 @@ class Applier:
                 self._refuse_stale(plan, seen)
                 refuse_expired(plan, seen, now_utc())
                 run = self._begin(request, run_id, gate)
-                executor = self._executor(request, run, seen, (listen, stop))
+                executor = self._executor(request, run, seen, (listen, stop), gate)
                 try:
                     outcomes = executor.run()
                 finally:
                     executor.act.tidy()
+                    if self.observer.seals is not None:
+                        self.observer.seals.forget()
             # Only now, with every way out closed, is it known what all was refused.
             report = _report(run, outcomes, monotonic_s() - began, cancelled=stop.is_set())
             report = replace(report, refused=len(gate.refusals))
@@ -108,18 +111,25 @@ class Applier:
         run: RunRecord,
         seen: Mapping[str, Seen],
         ends: tuple[Callable[[Event], None], threading.Event],
+        gate: Gate,
     ) -> Executor:
         listen, stop = ends
         plan = request.envelope.plan
         if self.observer.seals is not None:
             self.observer.seals.said["run"] = run.id
+        witness = Witness(self.observer.seals, self._policies_of, gate.head)
+        self.observer.pool.heard = witness.heard
         listen(RunStarted(run=run.id, plan=request.envelope.digest, actions=run.actions))
         act = Act(
             plan=plan, plan_digest=request.envelope.digest, run_id=run.id,
             observer=self.observer, store=self.store, seen=seen, scratch=request.scratch,
-            listen=listen,
+            witness=witness, listen=listen,
         )  # fmt: skip
         return Executor(plan=plan, run_id=run.id, act=act, listen=listen, stop=stop, jobs=_JOBS)
+
+    def _policies_of(self, name: str) -> str:
+        """Return the digest of the egress policies that a dataset's workers are kept by."""
+        return self.observer.errands.bounds(name).policies
 
     def _look_again(self, plan: Plan, listen: Callable[[Event], None]) -> dict[str, Seen]:
         """Observe what a saved plan touches; apply reads no manifests for it."""

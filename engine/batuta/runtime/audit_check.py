@@ -18,11 +18,13 @@ from batuta.model.diagnostic import BatutaError, Diagnostic
 from batuta.model.log import Head, LogEntry
 from batuta.runtime.approvals import all_of
 from batuta.runtime.dsse import Envelope, NotSigned, open_envelope
-from batuta.runtime.seals import judge
+from batuta.runtime.seals import judge, said_in
 from batuta.runtime.trust import Trust
 
 TYPE = "application/vnd.batuta.audit+json"
-FORMAT = 1
+FORMAT = 2
+_FORMATS = frozenset({1, FORMAT})
+_SINCE_2 = ("place", "platform", "place_from")
 _MOST_BYTES = 1 << 30
 
 
@@ -54,20 +56,47 @@ def check_bundle(path: Path, trust: Trust) -> AuditCheck:
         problems.append(_wrong("AUD102", f"It names the key {envelope.key}, which {why}."))
     elif not key.was_valid(str(body["made_at"])):
         problems.append(_wrong("AUD102", f"The key {key.id} was not valid when it was made."))
-    walk = _Walk(trust)
-    for item in _list(body, "evidence"):
-        walk.step(item)
-    wanted = _head(body["head"])
-    if walk.head != wanted and not walk.problems:
-        walk.problems.append(f"the entries end at version {walk.last}, not at the head it names")
-    if walk.summaries != _list(body, "versions"):
-        walk.problems.append("its summary is not what its entries say")
-    problems += [_wrong("AUD103", f"{each[:1].upper()}{each[1:]}.") for each in walk.problems]
+    logs = [body, *_earlier(body)]
+    walks = [_walked(trust, log, str(body["format_version"])) for log in logs]
+    said = [each for walk in walks for each in walk.problems]
+    problems += [_wrong("AUD103", f"{each[:1].upper()}{each[1:]}.") for each in said]
     return AuditCheck(
         resource=str(body["resource"]), made_at=str(body["made_at"]), key=envelope.key,
-        head=wanted, versions=len(walk.summaries), signed=walk.signed,
+        head=_head(body["head"]), versions=sum(len(walk.summaries) for walk in walks),
+        signed=sum(walk.signed for walk in walks),
         gaps=tuple(str(gap) for gap in _list(body, "gaps")), problems=tuple(problems),
     )  # fmt: skip
+
+
+def _walked(trust: Trust, log: Mapping[str, Json], form: str) -> "_Walk":
+    """Follow one log of a bundle, and hold against it what the bundle says of it."""
+    walk = _Walk(trust)
+    for item in _list(log, "evidence"):
+        walk.step(item)
+    if walk.head != _head(log["head"]) and not walk.problems:
+        walk.problems.append(f"the entries end at version {walk.last}, not at the head it names")
+    told = _list(log, "versions")
+    seen = [_as_told(one, told[n] if n < len(told) else None, form)
+            for n, one in enumerate(walk.summaries)]  # fmt: skip
+    if seen != told:
+        walk.problems.append("its summary is not what its entries say")
+    return walk
+
+
+def _as_told(summary: Mapping[str, Json], told: Json, form: str) -> dict[str, Json]:
+    """Return a summary without what cannot be done again: a place that only a state knew."""
+    seen = dict(summary)
+    if form == "1":
+        return {name: value for name, value in seen.items() if name not in _SINCE_2}
+    if isinstance(told, Mapping) and told.get("place_from") == "state" and not seen["place"]:
+        return seen | {name: told.get(name) for name in _SINCE_2}
+    return seen
+
+
+def _earlier(body: Mapping[str, Json]) -> list[Mapping[str, Json]]:
+    """Return the logs at places where the dataset lay before."""
+    found = _list(body, "earlier") if "earlier" in body else []
+    return [log for log in found if isinstance(log, Mapping)]
 
 
 def bundle_head(path: Path) -> Head:
@@ -79,9 +108,15 @@ def bundle_head(path: Path) -> Head:
     return _head(_opened(path)[1]["head"])
 
 
-def summary_of(head: Head, entry: LogEntry, state: str) -> dict[str, Json]:
-    """Return what a bundle says of one version; `state` is that of its signature."""
+def summary_of(
+    head: Head, entry: LogEntry, state: str, said: Mapping[str, Json] | None = None
+) -> dict[str, Json]:
+    """Return what a bundle says of one version.
+
+    `state` is that of its signature, and `said` what one that is good tells besides.
+    """
     source = entry.source
+    place = (said or {}).get("place")
     decided = [
         {
             "name": name, "id": a.id, "kind": a.kind, "to": a.tier, "by": a.actor, "at": a.made_at,
@@ -100,6 +135,8 @@ def summary_of(head: Head, entry: LogEntry, state: str) -> dict[str, Json]:
         "source": source.address if source is not None else None,
         "source_version": source.version if source is not None else None,
         "plan": entry.plan, "signature": state, "approvals": decided, "decisions": others,
+        "place": place, "platform": (said or {}).get("platform"),
+        "place_from": "signature" if place is not None else None,
     }  # fmt: skip
 
 
@@ -110,7 +147,7 @@ class _Walk:
         self._trust = trust
         self.head: Head | None = None
         self.signed = 0
-        self.summaries: list[Json] = []
+        self.summaries: list[dict[str, Json]] = []
         self.problems: list[str] = []
 
     @property
@@ -134,12 +171,15 @@ class _Walk:
             self.problems.append(f"version {entry.version} does not follow version {self.last}")
         self.head = head
         seal = item.get("signature")
-        found = judge(self._trust, head, entry, str(seal).encode() if seal is not None else None)
-        if found.state == "good":
+        raw = str(seal).encode() if seal is not None else None
+        found = judge(self._trust, head, entry, raw)
+        said: Mapping[str, Json] = {}
+        if found.state == "good" and raw is not None:
             self.signed += 1
+            said = said_in(raw)
         elif found.state != "absent" or found.required or self.signed:
             self.problems.append(f"version {entry.version}: {found.detail.rstrip('.')}")
-        self.summaries.append(summary_of(head, entry, found.state))
+        self.summaries.append(summary_of(head, entry, found.state, said))
 
 
 def _opened(path: Path) -> tuple[Envelope, Mapping[str, Json]]:
@@ -151,9 +191,10 @@ def _opened(path: Path) -> tuple[Envelope, Mapping[str, Json]]:
         wanted = {"resource", "made_at", "head", "evidence", "versions", "gaps", "format_version"}
         if envelope.type != TYPE or not isinstance(body, dict) or wanted - body.keys():
             raise NotSigned("it is another kind of document")
-        if canonical_bytes(body) != envelope.payload or body["format_version"] != FORMAT:
+        if canonical_bytes(body) != envelope.payload or body["format_version"] not in _FORMATS:
             raise NotSigned("it is of another version, or not spelled as batuta spells it")
-        _head(body["head"])
+        for log in (body, *_earlier(body)):
+            _head(log["head"])
     except OSError as error:
         raise _no_bundle(path, (error.strerror or "it cannot be read").lower()) from error
     except (NotSigned, ValueError, TypeError, KeyError, RecursionError) as error:
@@ -162,7 +203,7 @@ def _opened(path: Path) -> tuple[Envelope, Mapping[str, Json]]:
 
 
 def _list(body: Mapping[str, Json], name: str) -> Sequence[Json]:
-    value = body[name]
+    value = body.get(name)
     return value if isinstance(value, list) else []
 
 

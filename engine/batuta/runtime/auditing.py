@@ -4,45 +4,49 @@ The answer is made of what the log, the state and the egress log say; nothing is
 none of them shows, and what none of them can show is said as well.
 """
 
-import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import msgspec
 
 import batuta
+from batuta.model.address import parse_address
 from batuta.model.canonical import Json, canonical_bytes
 from batuta.model.diagnostic import BatutaError, Diagnostic
-from batuta.model.log import Head, LogEntry
-from batuta.model.state import ResourceRecord, RunRecord
-from batuta.runtime.audit_check import FORMAT, TYPE, summary_of
+from batuta.model.egress import LogHead
+from batuta.model.log import Head
+from batuta.model.state import RunRecord
+from batuta.runtime.audit_check import FORMAT, TYPE
+from batuta.runtime.audit_copies import Copies
+from batuta.runtime.audit_history import Chapter, Chronicler, Made, Spot, made_in, since_then
 from batuta.runtime.clock import now_utc
 from batuta.runtime.datasets import Datasets, Place
 from batuta.runtime.dsse import seal
+from batuta.runtime.egress.anchors import Anchor
 from batuta.runtime.egress.audit import Row, log_files
-from batuta.runtime.egress.audit_read import rows, verify
-from batuta.runtime.seals import Seals, judge, said_in
+from batuta.runtime.egress.audit_read import rows
+from batuta.runtime.egress_record import MOST_RUNS, EgressRecord, is_anchored
+from batuta.runtime.seals import Seals
 from batuta.runtime.trust import no_key
+from batuta.runtime.worker.gate import SUPERVISOR
 
 UNKNOWN = (
     "Whether other tools read, copied or sent the files while they lay at the place.",
     "Who else had rights on the storage: platforms know that, and batuta does not ask them.",
     "What was in connections that were let through: only who, when, where and how many bytes.",
+    "What was tried behind the last anchor of the egress log, if its end was cut off since.",
     "Whether the clocks of the machines were right: times are those that they told.",
     "Runs from other workspaces whose state is not this one, beyond what they left in the log.",
 )
-_MOST_RUNS = 1_000_000
-_MOST_NAMES = 20
 
 
 @dataclass
 class Auditor:
-    """Makes audits from one workspace. `egress` is where its egress log is, if it has one."""
+    """Makes audits from one workspace. `egress` is its egress log, if it has one."""
 
     datasets: Datasets
     seals: Seals
-    egress: Path
+    egress: EgressRecord
     actor: str
 
     def bundle(self, where: str, since: str | None) -> bytes:
@@ -97,32 +101,27 @@ class _Work:
     auditor: Auditor
     place: Place
     since: str | None
-    entries: list[tuple[Head, LogEntry]] = field(default_factory=list)
-    said: dict[int, Mapping[str, Json]] = field(default_factory=dict)
-    run_ids: list[str] = field(default_factory=list)
+    chapters: list[Chapter] = field(default_factory=list)
+    found: list[RunRecord] = field(default_factory=list)
     gaps: list[str] = field(default_factory=list)
+
+    # -- versions, at all places ------------------------------------------------------------
 
     def history(self, head: Head) -> dict[str, Json]:
         """The versions since the asked time, and the bytes that prove them."""
-        trust = self.auditor.seals.keys[1]
-        evidence: list[Json] = []
-        versions: list[Json] = []
-        for version in range(self._first(), head.version + 1):
-            content, raw = self.place.dataset.raw(version)
-            entry = msgspec.json.decode(content, type=LogEntry)
-            here = Head(version, hashlib.sha256(content).hexdigest())
-            self.entries.append((here, entry))
-            found = judge(trust, here, entry, raw)
-            if found.state == "good" and raw is not None:
-                self.said[version] = said_in(raw)
-            else:
-                self.gaps.append(
-                    f"version {version} is not signed by a trusted key: {found.detail}"
-                )
-            text = raw.decode("utf-8", "replace") if raw is not None else None
-            evidence.append({"entry": content.decode(), "signature": text})
-            versions.append(summary_of(here, entry, found.state))
-        record = self.place.record
+        place, store = self.place, self.auditor.datasets.store
+        made = made_in(store, place.resource)
+        reader = Chronicler(trust=self.auditor.seals.keys[1], made=made, since=self.since)
+        here = Spot(str(place.destination), place.platform)
+        main = reader.read(place.dataset, here, head)
+        elsewhere = [each for each in made.values() if each.digest not in main.digests]
+        if self.since is not None and main.begun <= self.since:
+            elsewhere = []
+        self.chapters = since_then([*self._before(reader, elsewhere)], main, self.since)
+        for chapter in self.chapters:
+            away = "" if chapter is main else f"at {chapter.spot.place}: "
+            self.gaps += [away + gap for gap in chapter.gaps]
+        record = place.record
         if record is None:
             self.gaps.append(
                 "no state here remembers the dataset: a log that was cut back would look whole"
@@ -131,171 +130,174 @@ class _Work:
             self.gaps.append(
                 f"the state remembers version {record.head.version} and the log is at {head.version}"
             )
-        return {"versions": versions, "evidence": evidence}
+        earlier = [
+            {"place": each.spot.place, "platform": each.spot.platform, "head": _json(each.head),
+             **each.body}
+            for each in self.chapters if each is not main
+        ]  # fmt: skip
+        return {**main.body, "earlier": earlier}
 
-    def _first(self) -> int:
-        """The version that was current at `since`."""
-        if self.since is None:
-            return 0
-        first = 0
-        for entry in self.place.dataset.entries():
-            if entry.written_at <= self.since:
-                first = entry.version
-        return first
+    def _before(self, reader: Chronicler, elsewhere: Sequence[Made]) -> Iterator[Chapter]:
+        """Read the logs that were left at places where the dataset lay before."""
+        by_spot: dict[Spot | None, list[Made]] = {}
+        for each in elsewhere:
+            by_spot.setdefault(each.spot, []).append(each)
+        for spot, versions in by_spot.items():
+            chapter = self._left_at(reader, spot, {each.digest for each in versions})
+            if chapter is not None:
+                yield chapter
+            known = chapter.digests if chapter is not None else frozenset[str]()
+            self.gaps += [self._lost(each) for each in versions if each.digest not in known]
+
+    def _lost(self, made: Made) -> str:
+        here = str(self.place.destination)
+        said = f"run {made.run} made a version ({made.digest[:16]}) that the log at {here}"
+        if made.spot is not None and made.spot.place == here:
+            return f"{said} does not have any more: it was deleted, cut back or written anew"
+        at = f"at {made.spot.place}" if made.spot is not None else "at another place"
+        return f"{said} does not have: the dataset lay {at} then, and what was left is not told"
+
+    def _left_at(self, reader: Chronicler, spot: Spot | None, wanted: set[str]) -> Chapter | None:
+        """Read the log at a place up to the newest version that is wanted; None where it is gone."""
+        if spot is None:
+            return None
+        datasets = self.auditor.datasets
+        address = parse_address(spot.place)
+        try:
+            if datasets.borders().at(address, spot.platform).refused:
+                return None
+            dataset = datasets.observer.store_at_text(
+                spot.place, spot.platform, self.place.resource
+            )
+            snapshot = dataset.snapshot()
+            if snapshot is None:
+                return None
+            parents = {entry.version - 1: entry.parent for entry in dataset.entries()}
+            digests = {**parents, snapshot.head.version: snapshot.head.digest}
+            newest = max((v for v, digest in digests.items() if digest in wanted), default=None)
+            if newest is None:
+                return None
+            return reader.read(dataset, spot, Head(newest, str(digests[newest])))
+        except BatutaError as error:
+            self.gaps.append(f"{spot.place} cannot be read: {error.diagnostics[0].detail}")
+            return None
+
+    # -- runs -------------------------------------------------------------------------------
 
     def runs(self) -> dict[str, Json]:
         """The runs that touched the dataset, and which of them made each version."""
         store = self.auditor.datasets.store
         sql = "SELECT DISTINCT run FROM steps WHERE action = ?"
         ids = {str(run) for (run,) in store.rows(sql, (self.place.resource,))}
-        plans = {entry.plan for _, entry in self.entries}
-        found = [r for r in store.runs(_MOST_RUNS) if r.id in ids or r.plan in plans]
+        entries = [each for chapter in self.chapters for each in chapter.entries]
+        plans = {entry.plan for _, entry in entries}
+        found = [r for r in store.runs(MOST_RUNS) if r.id in ids or r.plan in plans]
         if self.since is not None:
             found = [r for r in found if r.ended_at is None or r.ended_at >= self.since]
-        self.run_ids = [run.id for run in found]
+        self.found = found
         by_plan = {run.plan for run in found}
-        for head, entry in self.entries:
+        for head, entry in entries:
             if entry.plan is not None and entry.plan not in by_plan:
                 self.gaps.append(
                     f"version {head.version}: no run in this state has its plan"
                     f" {entry.plan[:16]}; another machine made it, or the state was lost"
                 )
+        loose = [run.id for run in reversed(found) if not is_anchored(run)]
+        if loose:
+            self.gaps.append(
+                f"not anchored: {', '.join(loose)}: what was tried last in it can be cut off the"
+                " egress log unseen, for it kept no head of that log when it ended"
+            )
         return {"runs": [self._run(run) for run in reversed(found)]}
 
     def _run(self, run: RunRecord) -> Json:
-        said = next((s for s in self.said.values() if s.get("run") == run.id), {})
         steps = [
             {"step": step.step, "status": step.status, "detail": step.detail}
             for step in self.auditor.datasets.store.steps(run.id)
             if step.action == self.place.resource
         ]
-        self._left(run, steps)
-        enforcement = said.get("enforcement")
+        details = [d for step in steps if isinstance(d := step["detail"], Mapping)]
+        said = next((each for _, each in self._said() if each.get("run") == run.id), {})
+        enforcement = said.get("enforcement") or next(
+            ({"enforced": d["enforced"], "level": d["level"]} for d in details if "level" in d),
+            None,
+        )
+        policies = said.get("policies") or next(
+            (d["policies"] for d in details if d.get("policies")), None
+        )
+        self._unsaid(run, enforcement, policies)
+        return {
+            "id": run.id, "command": run.command, "actor": run.actor, "plan": run.plan,
+            "started_at": run.started_at, "ended_at": run.ended_at, "status": run.status,
+            "enforcement": enforcement, "policies": policies, "steps": steps,
+            "egress_head": msgspec.to_builtins(run.egress_head), "anchored": is_anchored(run),
+        }  # fmt: skip
+
+    def _unsaid(self, run: RunRecord, enforcement: Json, policies: Json) -> None:
         if enforcement is None:
             self.gaps.append(
                 f"run {run.id}: the level at which its workers were confined is not recorded"
             )
-        return {
-            "id": run.id, "command": run.command, "actor": run.actor, "plan": run.plan,
-            "started_at": run.started_at, "ended_at": run.ended_at, "status": run.status,
-            "enforcement": enforcement, "policies": said.get("policies"), "steps": steps,
-        }  # fmt: skip
+        if policies is None:
+            self.gaps.append(f"run {run.id}: the egress policies that applied are not recorded")
 
-    def _left(self, run: RunRecord, steps: Sequence[Mapping[str, Json]]) -> None:
-        """Say where a run made a version that the log at this place does not have."""
-        known = {entry.parent for _, entry in self.entries} | {h.digest for h, _ in self.entries}
-        if self.entries and self.entries[0][0].version:
-            return  # only the versions since a time were read
-        for step in steps:
-            detail = step["detail"]
-            head = detail.get("head") if isinstance(detail, Mapping) else None
-            if head is not None and head not in known:
-                self.gaps.append(
-                    f"run {run.id} made a version ({str(head)[:16]}) that the log at"
-                    f" {self.place.destination} does not have: the dataset lay at another place"
-                    " then, and what was left there is not told"
-                )
+    def _said(self) -> Iterator[tuple[int, Mapping[str, Json]]]:
+        """What good signatures tell, with the version that each is of."""
+        for chapter in self.chapters:
+            yield from chapter.said.items()
+
+    # -- connections ------------------------------------------------------------------------
 
     def connections(self) -> dict[str, Json]:
         """What the workers of these runs tried to reach, as the egress log has it."""
-        path = self.auditor.egress
-        if not log_files(path):
+        record = self.auditor.egress
+        checked = record.verify(self._signed()).log
+        self.gaps += [
+            f"egress log ({found.code}): {found.detail.rstrip('.')}" for found in checked.findings
+        ]
+        self.gaps += [
+            f"{anchor.kept_by} names line {anchor.head.n} of an egress log, which the log here does"
+            " not have: it was cut off or written anew, or the version was made with another log"
+            for anchor in checked.missing
+        ]
+        if not log_files(record.path):
             self.gaps.append(
                 "there is no egress log here: what workers tried to reach is not known"
             )
-            return {"connections": [], "egress_head": None}
-        checked = verify(path)
-        self.gaps += [f"egress log: {found.detail.rstrip('.')}" for found in checked.findings]
+            return {"connections": [], "egress_head": None, "egress_anchor": None}
         names = {self.place.resource, self.place.resource.partition("/")[2]}
-        tried = [row for row in rows(path) if row.dataset in names and self._is_recent(row)]
-        head: Json = {"n": checked.head.n, "digest": checked.head.digest}
-        return {"connections": [_row(row) for row in tried], "egress_head": head}
+        runs = {run.id for run in self.found}
+        tried = [
+            _row(row)
+            for row in rows(record.path)
+            # What batuta itself asks of a store is of no dataset, but of a run that touched this one.
+            if row.dataset in names or (row.worker == SUPERVISOR and row.run in runs)
+            if self.since is None or row.time >= self.since or row.run in runs
+        ]
+        anchor: Json = None
+        if checked.anchor is not None:
+            anchor = {**_line(checked.anchor.head), "kept_by": checked.anchor.kept_by}
+        return {
+            "connections": tried, "egress_head": _line(checked.head), "egress_anchor": anchor,
+        }  # fmt: skip
 
-    def _is_recent(self, row: Row) -> bool:
-        return self.since is None or row.time >= self.since or row.run in self.run_ids
+    def _signed(self) -> Iterator[Anchor]:
+        """The heads of the egress log that signatures name."""
+        known = {run.id for run in self.found}
+        for version, said in self._said():
+            head = said.get("egress_head")
+            if isinstance(head, Mapping):
+                kept = LogHead(int(str(head["n"])), str(head["digest"]))
+                signature = f"the signature of version {version}"
+                yield Anchor(kept, signature, sure=said.get("run") in known)
 
     def copies(self) -> list[Json]:
         """Datasets that batuta made from this one, or from such a copy, as far as the state knows."""
-        store = self.auditor.datasets.store
-        records = {record.address: record for record in store.resources()}
-        logs = {a: self._entries(r) for a, r in records.items() if a != self.place.resource}
-        self._unrecorded(records)
-        found: list[Json] = []
-        origins = [_Origin(self.place.resource, str(self.place.destination))]
-        for origin in origins:
-            for address in list(logs):
-                made = [e for e in logs[address] if origin.is_read_by(e) and self._counts(e)]
-                if made:
-                    del logs[address]
-                    origins.append(_Origin(address, records[address].destination))
-                    found.append(_copy(records[address], origin.address, made))
+        looked = Copies(self.auditor.datasets, self.since)
+        places = dict.fromkeys(chapter.spot.place for chapter in reversed(self.chapters))
+        found = looked.of(self.place.resource, places)
+        self.gaps += looked.gaps
         return found
-
-    def _counts(self, entry: LogEntry) -> bool:
-        return self.since is None or entry.written_at >= self.since
-
-    def _entries(self, record: ResourceRecord) -> tuple[LogEntry, ...]:
-        observer = self.auditor.datasets.observer
-        try:
-            return tuple(
-                observer.store_at_text(
-                    record.destination, record.destination_platform, record.address
-                ).entries()
-            )
-        except BatutaError as error:
-            self.gaps.append(f"{record.address} cannot be read: {error.diagnostics[0].detail}")
-            return ()
-
-    def _unrecorded(self, records: Mapping[str, ResourceRecord]) -> None:
-        """Say which datasets were applied here and are known no more: each may be a copy."""
-        applied = self.auditor.datasets.store.rows("SELECT DISTINCT action FROM steps")
-        gone = sorted({str(name) for (name,) in applied} - records.keys() - {self.place.resource})
-        if gone:
-            listed = ", ".join(gone[:_MOST_NAMES]) + (" and others" if gone[_MOST_NAMES:] else "")
-            self.gaps.append(
-                f"{listed}: applied here and no longer recorded; what they were made from is not told"
-            )
-
-
-@dataclass(frozen=True, slots=True)
-class _Origin:
-    """A dataset that others may have been made from."""
-
-    address: str
-    place: str
-
-    def is_read_by(self, entry: LogEntry) -> bool:
-        """True where a commit took rows or files from it."""
-        if entry.source is None or not entry.added:
-            return False
-        name, place = self.address.partition("/")[2], self.place.rstrip("/")
-        read = _sources(entry.source.address)
-        return any(text in {f"dataset:{name}", place, f"{place}/"} for text in read)
-
-
-def _copy(record: ResourceRecord, made_from: str, made: Sequence[LogEntry]) -> Json:
-    return {
-        "resource": record.address, "place": record.destination, "made_from": made_from,
-        "tier": record.facts.tier, "label": msgspec.to_builtins(record.label),
-        "versions": [
-            {"version": e.version, "written_at": e.written_at,
-             "source_version": e.source.version if e.source is not None else None}
-            for e in made
-        ],
-    }  # fmt: skip
-
-
-def _sources(text: str) -> Sequence[str]:
-    """The places that a spelled source reads: one, or those of a merge."""
-    where, _, said = text.partition(" {")
-    if where != "merge":
-        return (where,)
-    try:
-        listed = msgspec.json.decode("{" + said, type=dict[str, msgspec.Raw])["sources"]
-        parts: Iterable[str] = msgspec.json.decode(listed, type=list[str])
-    except (msgspec.MsgspecError, KeyError):
-        return ()
-    return tuple(part.partition(" {")[0] for part in parts)
 
 
 def _row(row: Row) -> Json:
@@ -305,3 +307,7 @@ def _row(row: Row) -> Json:
 
 def _json(head: Head) -> Json:
     return {"version": head.version, "digest": head.digest}
+
+
+def _line(head: LogHead) -> dict[str, Json]:
+    return {"n": head.n, "digest": head.digest}

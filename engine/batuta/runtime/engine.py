@@ -427,7 +427,7 @@ class Engine:
     @cached_property
     def auditor(self) -> Auditor:
         """Makes audits."""
-        return Auditor(self.datasets, self.seals, self.egress_log.path, self._options.actor)
+        return Auditor(self.datasets, self.seals, self.egress_log, self._options.actor)
 
     @property
     def egress_log(self) -> EgressRecord:

@@ -6,11 +6,12 @@ the commit of the data, and it is the fence: it is made only on the head the pla
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from batuta.model.canonical import Json
 from batuta.model.diagnostic import BatutaError, Diagnostic
 from batuta.model.event import (
     ActionFinished,
@@ -33,10 +34,10 @@ from batuta.model.plan import (
     Release,
     Replace,
 )
-from batuta.model.state import StepRecord
+from batuta.model.state import StepRecord, StepStatus
 from batuta.runtime.act import Act, ActResult
 from batuta.runtime.staging import clear
-from batuta.runtime.state.store import put_step
+from batuta.runtime.state.store import Write, put_step
 from batuta.runtime.worker.pool import Cancelled
 
 Listen = Callable[[Event], None]
@@ -126,11 +127,11 @@ class Executor:
             )
         )  # fmt: skip
         try:
-            self.act.store.write([self._step(action, "intent", _where(action))])
+            self.act.store.write([self._step(action, "intent", self.act.witness.begun(action))])
             result = self._do(action)
             if result.staging is not None:  # before the write: after it nobody knows of it
                 clear(result.staging)
-            self.act.store.write([*result.writes, self._step(action, "done", result.detail)])
+            self.act.store.write([*result.writes, self._ended(action, "done", result.detail)])
         except Cancelled:
             return _outcome(action, "cancelled")
         except BatutaError as error:
@@ -159,26 +160,17 @@ class Executor:
         if any(code.startswith(("LCK", "STA")) for code in codes):
             self.halt = error
         else:
-            self.act.store.write([self._step(action, "failed", codes)])
+            self.act.store.write([self._ended(action, "failed", {"codes": codes})])
         return _outcome(action, "failed", diagnostics=error.diagnostics)
 
-    def _step(self, action: Action, status: str, detail: object) -> tuple[str, tuple[object, ...]]:
-        return put_step(
-            StepRecord(
-                run=self.run_id, action=_address(action), step=action.kind,
-                status=status, detail=detail,  # type: ignore[arg-type]  # literals by callers
-            )
-        )  # fmt: skip
+    def _ended(self, action: Action, status: StepStatus, detail: Mapping[str, Json]) -> Write:
+        return self._step(action, status, {**self.act.witness.ended(action), **detail})
 
-
-def _where(action: Action) -> dict[str, str | None]:
-    """What recovery must know to look at the destination without the plan."""
-    return {
-        "destination": action.target.destination,
-        "platform": action.target.destination_platform,
-        "origin": action.target.origin,
-        "manifest": action.preconditions.manifest,
-    }
+    def _step(self, action: Action, status: StepStatus, detail: Json) -> Write:
+        step = StepRecord(
+            run=self.run_id, action=_address(action), step=action.kind, status=status, detail=detail
+        )
+        return put_step(step)
 
 
 def _address(action: Action) -> str:

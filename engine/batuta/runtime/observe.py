@@ -288,7 +288,9 @@ class Observer:
             files = RetriedFiles(files, self.pool)
         opener = connectors()["alimentar"].dataset
         assert opener is not None
-        return opener(files, self.seals.seal() if self.seals is not None else NO_SEAL)
+        if self.seals is None:
+            return opener(files, NO_SEAL)
+        return opener(files, self.seals.seal(str(destination), platform))
 
     def _way_out(
         self, place: Address, platform: str | None, name: str

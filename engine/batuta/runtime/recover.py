@@ -76,7 +76,9 @@ def _settle(
     writes += label_writes(committed.entry, committed.entry.added or committed.parts)
     for transfer in staging:
         writes.extend(drop_transfer(transfer))
-    writes.append(put_step(replace(step, status="done")))
+    head = committed.head
+    detail = {**where, "head": head.digest, "version": head.version}
+    writes.append(put_step(replace(step, status="done", detail=detail)))
     for folder in staging.values():  # before the write: after it nobody would know of them
         clear(Path(folder))
     store.write(writes)

@@ -4,6 +4,7 @@ import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,7 +38,7 @@ class Seals:
     `folder` is where the keys are; it need not exist. `root` is where their references start.
 
     `said` is what every signature of this process tells besides: who acts, in which run. What is
-    known of one resource alone (the level its worker was confined at) is told with `tell`.
+    known of one resource alone (how its worker was confined, by which policies) is told with `tell`.
     """
 
     folder: Path
@@ -47,15 +48,17 @@ class Seals:
     _keys: "tuple[SigningKey | None, Trust] | None" = None
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
-    def seal(self) -> Seal:
-        """Return what a dataset is opened with; without keys it neither signs nor judges.
+    def seal(self, place: str, platform: str | None) -> Seal:
+        """Return what the dataset at `place` is opened with; without keys it does nothing.
+
+        What is signed there says where it lay: its entry says that nowhere.
 
         Raises:
             BatutaError: KEY codes, there are keys and they cannot be used.
         """
         key, trust = self.keys
         return Seal(
-            sign=self.sign if key is not None else None,
+            sign=partial(self.sign, place=place, platform=platform) if key is not None else None,
             check=self.judge if trust.keys else None,
         )
 
@@ -81,13 +84,19 @@ class Seals:
         with self._guard:
             self._told.setdefault(resource, {}).update(facts)
 
-    def sign(self, head: Head, entry: LogEntry) -> bytes:
-        """Return the envelope of a statement about `entry`."""
+    def forget(self) -> None:
+        """Say no more of a run that has ended: what is signed next is not of it."""
+        with self._guard:
+            self._told.clear()
+            self.said.pop("run", None)
+
+    def sign(self, head: Head, entry: LogEntry, **more: Json) -> bytes:
+        """Return the envelope of a statement about `entry`, which tells `more` besides."""
         key, _ = self.keys
         assert key is not None
         with self._guard:
-            more = dict(self._told.get(entry.resource, {}))
-        said = {**self.said, **more, **_of_entry(entry), "signed_at": now_utc()}
+            told = dict(self._told.get(entry.resource, {}))
+        said = {**self.said, **told, **more, **_of_entry(entry), "signed_at": now_utc()}
         body = statement(_name(head), head.digest, (PREDICATE, said))
         return seal(STATEMENT, body, key.id, key.sign)
 

@@ -1,13 +1,18 @@
 """`batuta audit`: what the document tells, what it admits not to know, and that it holds offline."""
 
+import base64
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from batuta.runtime.egress.audit import AuditLog, Row
-from tests.acceptance.labels.shell import PUBLIC, Shell, public, sovereign
+from batuta.runtime.state.lease import LeaseKeeper
+from batuta.runtime.state.store import put_run
+from tests.acceptance.labels.shell import PUBLIC, SECRET, Shell, public, sovereign
 
 
 def test_an_audit_tells_versions_runs_decisions_and_copies(home: Shell) -> None:
@@ -95,17 +100,180 @@ def test_what_is_missing_is_said(home: Shell) -> None:
     assert any("version 0 is not signed" in gap for gap in home.audit("model")["gaps"])
 
 
-def test_a_place_that_the_dataset_left_is_said(home: Shell) -> None:
+def test_each_version_says_where_it_lay_and_how_that_is_known(home: Shell) -> None:
+    home.well("label", "approve", "model", "--to", "Standard", "--reason", "published, TICKET-9")
+    versions = home.audit("model")["versions"]
+    assert [(v["place"], v["place_from"]) for v in versions] == [("model/", "signature")] * 2
+    (home.folder / "model" / "_log" / f"{0:020d}.sig").unlink()
+    body = home.audit("model")
+    found = [(v["place"], v["place_from"]) for v in body["versions"]]
+    assert found == [("model/", "state"), ("model/", "signature")]
+    assert not any("lay when it was made" in gap for gap in body["gaps"])
+    (home.folder / ".batuta" / "state.db").unlink()
+    body = home.audit("model")
+    assert [v["place"] for v in body["versions"]] == [None, "model/"]
+    (gap,) = [gap for gap in body["gaps"] if "lay when it was made" in gap]
+    assert gap.startswith("where version 0 lay")
+
+
+def test_the_versions_at_a_place_that_the_dataset_left_are_told_with_their_proof(
+    home: Shell,
+) -> None:
     """A move leaves the old files where they are; an audit that named only the new place hid that."""
-    specs = {"model": sovereign("secret/", "elsewhere/"), "web": public("download/", "web/")}
-    home.write(specs)
     home.well("apply", "--yes")
+    moved = {"model": sovereign("secret/", "elsewhere/"), "web": public("download/", "web/")}
+    home.write(moved)
+    home.well("apply", "--yes")
+    home.well("audit", "model", "--out", "audit.json")
+    assert "versions: 2, of which 2 are signed" in " ".join(
+        home.well("audit", "--verify", "audit.json").split()
+    )
     body = home.audit("model")
 
-    assert body["place"] == "elsewhere/"
+    assert (body["place"], [v["place"] for v in body["versions"]]) == ("elsewhere/", ["elsewhere/"])
+    (before,) = body["earlier"]
+    assert before["place"] == "model/"
+    (version,) = before["versions"]
+    assert (version["place"], version["tier"]) == ("model/", "FullySovereign")
+    assert version["label"]["confidentiality"] == "FullySovereign"
+    assert {copy["resource"].partition("-")[0] for copy in body["copies"]} == {"Dataset/mine"}
+    assert not any("another place" in gap or "what was left" in gap for gap in body["gaps"])
+    assert home.audit("web")["earlier"] == []
+
+    at = body["versions"][0]["written_at"]
+    assert [len(home.audit("model", "--since", t)["earlier"]) for t in (at, "1d")] == [0, 1]
+    shutil.rmtree(home.folder / "model")
+    body = home.audit("model")
+    assert body["earlier"] == []
+    (gap,) = [gap for gap in body["gaps"] if "what was left" in gap]
+    assert "at model/" in gap
+
+
+def test_a_journal_that_did_not_keep_places_makes_a_gap(home: Shell) -> None:
+    """As an older batuta wrote it: a version is known to be somewhere else, and not where."""
+    with home.open() as engine, LeaseKeeper(engine.store, "test"):
+        sql = "UPDATE steps SET detail = json_remove(detail, '$.destination', '$.policies')"
+        engine.store.write([(sql, ())])
+    home.write({"model": sovereign("secret/", "elsewhere/"), "web": public("download/", "web/")})
+    home.well("apply", "--yes")
+    body = home.audit("model")
+    assert body["earlier"] == []
     (gap,) = [gap for gap in body["gaps"] if "another place" in gap]
     assert body["runs"][0]["id"] in gap
-    assert not any("another place" in gap for gap in home.audit("web")["gaps"])
+
+
+POLICY = """---
+apiVersion: batuta.dev/v1
+kind: EgressPolicy
+metadata: {name: few}
+spec: {appliesTo: {datasets: [model]}, allow: [{host: %s}]}
+"""
+
+
+def test_a_run_says_by_which_policies_and_how_its_workers_were_kept(home: Shell) -> None:
+    """As it was then: what is in force now, or what this machine gives now, does not matter."""
+    found = []
+    for host in ("one.example.com", "two.example.com"):
+        specs = {"model": sovereign("secret/", "model/"), "web": public("download/", "web/")}
+        home.write(specs)
+        with (home.folder / "batuta.yaml").open("a") as manifest:
+            manifest.write(POLICY % host)
+        home.table("secret", SECRET.slice(0, 1 + len(found)))
+        home.well("apply", "--yes")
+        with home.open() as engine:
+            found.append(engine.borders.of("model").policies)
+    runs = home.audit("model")["runs"]
+    assert [run["policies"] for run in runs][1:] == found
+    assert len({run["policies"] for run in runs}) == 3
+    assert all(run["enforcement"]["level"] for run in runs)
+    signature = json.loads((home.folder / "model/_log" / f"{2:020d}.sig").read_bytes())
+    said = json.loads(base64.b64decode(signature["payload"]))["predicate"]
+    assert (said["policies"], said["run"]) == (found[-1], runs[-1]["id"])
+    assert said["egress_head"] == {"n": 0, "digest": "0" * 64}
+    assert (said["place"], said["enforcement"]) == ("model/", runs[-1]["enforcement"])
+
+    for path in (home.folder / "model" / "_log").glob("*.sig"):
+        path.unlink()
+    body = home.audit("model")
+    assert [run["policies"] for run in body["runs"]] == [run["policies"] for run in runs]
+    assert [run["enforcement"] for run in body["runs"]] == [run["enforcement"] for run in runs]
+    assert not any("not recorded" in gap for gap in body["gaps"])
+
+
+def test_a_run_that_failed_says_how_it_was_kept_too(home: Shell) -> None:
+    """What it tried before it failed is in the egress log, so somebody will ask."""
+    spec = sovereign("secret/", "broken/") | {"format": "ald"}
+    home.write({"broken": spec, "web": public("download/", "web/")})
+    home.well("apply", "--yes")
+    path = home.folder / "secret" / "rows.parquet"
+    pq.write_table(SECRET, path, compression="zstd", use_dictionary=False)
+    content = bytearray(path.read_bytes())
+    content[30:60] = bytes(30)
+    path.write_bytes(content)
+    assert home("apply", "--yes") != 0
+
+    run = home.audit("broken")["runs"][-1]
+    assert (run["status"], [step["status"] for step in run["steps"]]) == ("failed", ["failed"])
+    assert run["policies"] == home.audit("broken")["runs"][0]["policies"]
+    assert run["enforcement"]["level"]
+    assert run["steps"][0]["detail"]["codes"]
+
+
+def test_an_older_run_is_said_to_be_not_anchored(home: Shell) -> None:
+    body = home.audit("model")
+    assert [run["anchored"] for run in body["runs"]] == [True]
+    assert not any("not anchored" in gap for gap in body["gaps"])
+    with home.open() as engine, LeaseKeeper(engine.store, "test"):
+        runs = engine.store.runs()
+        engine.store.write([put_run(replace(run, egress_head=None)) for run in runs])
+    body = home.audit("model")
+    (gap,) = [gap for gap in body["gaps"] if "not anchored" in gap]
+    assert body["runs"][0]["id"] in gap
+    assert not any("egress log (" in gap for gap in body["gaps"])
+
+
+def _refusals(shell: Shell, count: int) -> Path:
+    log = AuditLog(shell.folder / ".batuta" / "egress" / "audit.jsonl")
+    for number in range(count):
+        log.append(Row(event="refused", dataset="Dataset/model", host=f"h{number}.test"))
+    log.close()
+    return log.path
+
+
+def test_an_end_of_the_egress_log_that_is_gone_is_a_gap(home: Shell) -> None:
+    path = _refusals(home, 3)
+    home.table("secret", SECRET.slice(0, 1))
+    home.well("apply", "--yes")
+    _refusals(home, 2)
+    body = home.audit("model")
+    assert body["runs"][-1]["egress_head"]["n"] == body["egress_anchor"]["n"] == 3
+    assert body["egress_head"]["n"] == 5
+    assert not any("egress log" in gap for gap in body["gaps"])
+
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:2]))
+    (gap,) = [gap for gap in home.audit("model")["gaps"] if gap.startswith("egress log")]
+    assert gap.startswith("egress log (EGR304): Line 3")
+    _refusals(home, 4)
+    (gap,) = [gap for gap in home.audit("model")["gaps"] if gap.startswith("egress log")]
+    assert gap.startswith("egress log (EGR308): Line 3")
+    path.unlink()
+    gaps = home.audit("model")["gaps"]
+    assert any(gap.startswith("egress log (EGR304)") for gap in gaps)
+    assert any("no egress log here" in gap for gap in gaps)
+
+
+def test_without_the_state_the_signature_of_a_version_still_anchors_the_egress_log(
+    home: Shell,
+) -> None:
+    """Whoever cuts the log and takes the state away cannot sign the version anew."""
+    path = _refusals(home, 3)
+    home.table("secret", SECRET.slice(0, 1))
+    home.well("apply", "--yes")
+    (home.folder / ".batuta" / "state.db").unlink()
+    assert not any("names line" in gap for gap in home.audit("model")["gaps"])
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:2]))
+    (gap,) = [gap for gap in home.audit("model")["gaps"] if "names line" in gap]
+    assert gap.startswith("the signature of version 1 names line 3 of an egress log")
 
 
 def test_a_copy_of_a_copy_is_told_with_what_it_was_made_from(home: Shell) -> None:

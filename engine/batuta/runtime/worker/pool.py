@@ -40,12 +40,14 @@ class WorkerPool:
     """Up to `size` workers at work; `ask` may be called from any number of threads.
 
     As many again may wait: an action needs a control worker and a data worker in turn. `stall_s` is how long a worker may go without a word before it is taken for hung.
+    `heard` is told of each request's dataset, and the level at which its worker is confined.
     """
 
     size: int = field(default_factory=lambda: max(1, min(8, os.cpu_count() or 1)))
     limits: Limits = field(default_factory=Limits)
     stall_s: float = 300.0
     stop: threading.Event = field(default_factory=threading.Event)
+    heard: Callable[[str, str], None] = lambda _dataset, _level: None
     warden: Warden = field(init=False)
 
     def __post_init__(self) -> None:
@@ -72,6 +74,7 @@ class WorkerPool:
                 worker = self.warden.start(errand)
             worker.serve(errand)
             errand.stood(worker.choice)
+            self.heard(errand.dataset, worker.choice.level.value)
             try:
                 keep = self._converse(worker, request, name, told)
             finally:
