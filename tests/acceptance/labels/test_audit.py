@@ -172,7 +172,7 @@ spec: {appliesTo: {datasets: [model]}, allow: [{host: %s}]}
 
 def test_a_run_says_by_which_policies_and_how_its_workers_were_kept(home: Shell) -> None:
     """As it was then: what is in force now, or what this machine gives now, does not matter."""
-    found = []
+    found: list[str] = []
     for host in ("one.example.com", "two.example.com"):
         specs = {"model": sovereign("secret/", "model/"), "web": public("download/", "web/")}
         home.write(specs)
