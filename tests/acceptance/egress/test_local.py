@@ -114,6 +114,12 @@ def test_where_no_level_can_be_had_a_declared_tier_is_refused_and_a_derived_one_
     text = space.apply(before=none)
     assert "workers: enforced: false for 1 of 1" in " ".join(text.split())
     space.holds(ids(0, 10))
+    code, text = space.run("data", "cat", "orders", "--limit", "1", before=none)
+    assert (code, text.split()) == (0, ["id", "0"])
+    space.declare({"orders": SOVEREIGN})
+    code, text = space.run("data", "cat", "orders", before=none)
+    assert code == 15, text
+    assert "EGR201" in text
 
 
 def test_many_small_datasets_need_few_workers(space: Space) -> None:

@@ -147,6 +147,26 @@ def test_a_store_is_written_and_read_through_the_gateway_which_says_who_and_what
 
 
 @requires_kernel("user namespaces")
+def test_rows_of_a_store_are_shown_by_a_worker_that_gets_its_parts_and_nothing_else(
+    space: Space, lake: Place
+) -> None:
+    _filled(space, lake)
+    _declare(space, lake)
+    space.apply()
+    before = len(_rows(space))
+
+    code, text = space.run("data", "cat", "up", "--limit", "2")
+
+    assert code == 0, text
+    assert text.split() == ["id", "0", "1"]
+    asked = [row for row in _rows(space)[before:] if row["event"] == "request"]
+    parts = {row["worker"].partition("-")[0] for row in asked if "/part-" in row["path"]}
+    assert parts == {"data"}
+    own = [row for row in asked if row["worker"] != SUPERVISOR]
+    assert {(row["method"], row["dataset"]) for row in own} == {("GET", "up")}
+
+
+@requires_kernel("user namespaces")
 def test_all_of_it_goes_through_the_proxy_of_the_house_and_trusts_its_authority(
     space: Space, lake: Place, tmp_path: Path
 ) -> None:

@@ -60,12 +60,14 @@ def planted(space: Space) -> None:
     ALIMENTAR.dataset(files).adopt(describe, entry, write=True)
 
 
-def watched(space: Space, *arguments: str) -> tuple[int, str, int, int]:
+def watched(
+    space: Space, *arguments: str, before: str = "set_sizes()"
+) -> tuple[int, str, int, int]:
     """Run; return the exit code, what was said, and the most bytes of workers and of the rest."""
     workers = own = 0
     with (space.root / "said").open("w+b") as said:
         process = subprocess.Popen(
-            space.command(arguments), cwd=space.root, stdin=subprocess.DEVNULL, stdout=said,
+            space.command(arguments, before), cwd=space.root, stdin=subprocess.DEVNULL, stdout=said,
             stderr=subprocess.STDOUT,
         )  # fmt: skip
         while process.poll() is None:
@@ -140,6 +142,20 @@ def test_an_import_whose_reader_is_lost_imports_nothing(lone: Space, harm: str, 
     code, text = lone.run("import", "bad/", "--yes", before=before, timeout_s=60)
     refused(code, text, "WRK201", said)
     assert not (lone.root / "bad" / "_log").exists()
+
+
+def test_a_worker_that_was_taken_over_promises_more_than_it_sends(lone: Space) -> None:
+    """Nor does it hold up the command, or make it set aside the memory."""
+    write(lone.root / "bad" / "one.parquet", ids(0, 10))
+    planted(lone)
+    code = (
+        "import time; from batuta.runtime.worker import main as of\n"
+        "of.send = lambda way, _: (way.sendall(b'\\xff' * 1000), time.sleep(1000))"
+    )
+    before = f"prepare_workers({code!r})\n{IN_SIX_SECONDS}"
+    code_, text, _, own = watched(lone, "data", "cat", "bad/", before=before)
+    refused(code_, text, "WRK201", "no progress")
+    assert own < 200 * MIB
 
 
 def test_a_dataset_that_reads_another_one_has_its_large_parts_looked_into_by_a_worker(

@@ -178,8 +178,11 @@ class WorkerPool:
                 return True
 
     def _put(self, worker: Worker, request: Request, name: str) -> None:
+        worker.channel.settimeout(self.stall_s)  # a message may stop half-way too
         try:
             send(worker.channel, request)
+        except TimeoutError as error:
+            raise self._stalled(name) from error
         except (BrokenPipeError, ConnectionResetError) as error:
             raise _died(worker, name) from error
 
@@ -187,6 +190,8 @@ class WorkerPool:
         self._await(worker, name)
         try:
             body = receive(worker.channel)
+        except TimeoutError as error:
+            raise self._stalled(name) from error
         except (BrokenPipeError, ConnectionResetError) as error:
             raise _died(worker, name) from error
         if body is None:
@@ -201,9 +206,10 @@ class WorkerPool:
             if self.stop.is_set():
                 raise Cancelled
             if monotonic_s() > deadline:
-                raise _trouble(
-                    name, f"it made no progress for {self.stall_s:.0f} seconds and was ended"
-                )
+                raise self._stalled(name)
+
+    def _stalled(self, name: str) -> ConnectorError:
+        return _trouble(name, f"it made no progress for {self.stall_s:.0f} seconds and was ended")
 
 
 def _refuse(worker: Worker) -> None:

@@ -24,6 +24,7 @@ from batuta.model.transfer import (
 )
 
 _LENGTH = struct.Struct("<I")
+_AT_ONCE = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +165,11 @@ def send(channel: socket.socket, message: object) -> None:
 
 
 def receive(channel: socket.socket) -> bytes | None:
-    """Return one message's bytes, None where the other side closed the channel."""
+    """Return one message's bytes, None where the other side closed the channel.
+
+    Raises:
+        TimeoutError: the channel has a time limit, and nothing came for as long.
+    """
     head = _exactly(channel, _LENGTH.size)
     if head is None:
         return None
@@ -172,15 +177,15 @@ def receive(channel: socket.socket) -> bytes | None:
 
 
 def _exactly(channel: socket.socket, count: int) -> bytes | None:
-    buffer = bytearray(count)
-    view = memoryview(buffer)
-    got = 0
-    while got < count:
-        step = channel.recv_into(view[got:])
-        if step == 0:
+    # Room is made for what came, not for what was promised: the other side may be hostile.
+    pieces: list[bytes] = []
+    while count:
+        piece = channel.recv(min(count, _AT_ONCE))
+        if not piece:
             return None
-        got += step
-    return bytes(buffer)
+        pieces.append(piece)
+        count -= len(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 # The messages' types are looked into here, by one thread: done at first use, by two threads at
