@@ -59,6 +59,7 @@ class MergeRun(TransferRun):
             **self._order(incremental.cursor),
         )  # fmt: skip
         receipts = earlier.get(task.id, [])
+        self._expect(task.partitions)
         if not (receipts and receipts[-1].done):
             receipts = []
 

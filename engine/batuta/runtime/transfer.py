@@ -90,6 +90,8 @@ class TransferRun:
     renew: Renew
     told: Progress
     retold: Retold
+    decoded_bytes: int = 0
+    decoded_done_bytes: int = 0
     done_bytes: int = 0
     done_rows: int = 0
     done_files: int = 0
@@ -288,6 +290,7 @@ class TransferRun:
         self, tasks: Sequence[CopyTask | ConvertTask], earlier: dict[str, list[ChunkReceipt]]
     ) -> dict[str, list[ChunkReceipt]]:
         receipts = {task.id: list(earlier.get(task.id, [])) for task in tasks}
+        self._expect(task.partition for task in tasks if isinstance(task, ConvertTask))
         for chunks in receipts.values():
             for receipt in chunks:
                 self._count(receipt)
@@ -369,9 +372,18 @@ class TransferRun:
             self.done_files += len(receipt.files)
         self.told(self.done_bytes, self.done_rows, self.done_files)
 
+    def _expect(self, partitions: Iterable[Partition]) -> None:
+        """Say what workers will decode: they tell how far they are in it, plans count files."""
+        self.decoded_bytes = sum(partition.size_bytes for partition in partitions)
+
     def _moved(self, size: int, rows: int) -> None:
         with self.guard:
-            self.done_bytes += size
+            if self.decoded_bytes:
+                self.decoded_done_bytes += size
+                planned = self.action.volume.read_bytes * self.decoded_done_bytes
+                self.done_bytes = planned // self.decoded_bytes
+            else:
+                self.done_bytes += size
             self.done_rows += rows
         self.told(self.done_bytes, self.done_rows, self.done_files)
 

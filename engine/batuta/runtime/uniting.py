@@ -179,7 +179,9 @@ class UniteRun(TransferRun):
             accesses = tuple(
                 (without_keys(opened.access), without_keys(opened.inner)) for opened in self.sources
             )
-            request = Request(task=TaskRequest(unite=self._task(), accesses=accesses))
+            task = self._task()
+            self._expect(partition for part in task.parts for partition in part.partitions)
+            request = Request(task=TaskRequest(unite=task, accesses=accesses))
             self._serve(request, self.action.target.resource, told)
 
         retrying(attempt, self.pool.stop, self.retold)

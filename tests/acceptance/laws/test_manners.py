@@ -119,3 +119,32 @@ def test_the_way_out_of_a_lost_part_names_the_dataset(bench: Bench) -> None:
 
 def test_init_here_does_not_send_anybody_elsewhere(tmp_path: Path) -> None:
     assert "Next: batuta plan" in Bench(tmp_path).run("init", ".").stdout
+
+
+def test_a_run_says_that_it_read_what_its_plan_said(tmp_path: Path) -> None:
+    """Bytes of files, not of decoded rows: bills are compared with them."""
+    bench = Bench(tmp_path)
+    rows = pa.table({"id": range(5000), "text": ["the same"] * 5000})
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        pq.write_table(rows, tmp_path / name / "x.parquet", row_group_size=500)
+        (tmp_path / name / "y.csv").write_text("id,text\n" + "7,of a line\n" * 3000)
+    parquet = {"source": "a/x.parquet", "format": "ald"}
+    csv = {"source": "b/y.csv", "format": "arrow"}
+    both = {
+        "source": {"merge": [{"address": "a/x.parquet"}, {"address": "b/x.parquet"}]},
+        "format": "parquet",
+    }
+    bench.write(
+        {
+            "rows": {**parquet, "destination": "out/rows/"},
+            "lines": {**csv, "destination": "out/lines/"},
+            "both": {**both, "destination": "out/both/"},
+        }
+    )
+
+    envelope, report = bench.apply()
+
+    planned = {a.target.resource: a.volume.read_bytes for a in envelope.plan.actions}
+    assert {o.address: o.bytes_read for o in report.outcomes} == planned
+    assert min(planned.values()) > 0

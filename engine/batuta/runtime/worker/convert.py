@@ -12,6 +12,7 @@ from batuta.model.log import Part, UnitRef
 from batuta.model.transfer import ChunkReceipt, ConvertTask, Output, Position, part_id
 from batuta.runtime.worker.cursor import highest_of
 from batuta.runtime.worker.rows import Shape, ShapedBatch, shaped
+from batuta.runtime.worker.share import Share
 from batuta.runtime.worker.sink import HashingFile
 
 Progress = Callable[[int, int], None]
@@ -26,9 +27,11 @@ class Chunks:
         batches: Iterator[ShapedBatch],
         target_bytes: int,
         told: Progress,
+        share: Share,
         cursor: str | None = None,
     ) -> None:
         self._batches = batches
+        self._share = share
         self._target_bytes = target_bytes
         self._told = told
         self._waiting: ShapedBatch | None = next(batches, None)
@@ -56,9 +59,12 @@ class Chunks:
             if self._cursor is not None:
                 at = batch.rows.schema.get_field_index(self._cursor)
                 self.highest = highest_of(batch.rows.column(at), self.highest)
-            self._told(batch.rows.num_rows, batch.rows.nbytes)
+            rows = batch.rows.num_rows
+            self._told(rows, self._share.next(rows, batch.next.segment))
             yield batch.rows
             self._waiting = next(self._batches, None)
+        if self._waiting is None:
+            self._told(0, self._share.rest())
 
 
 def convert(
@@ -75,7 +81,7 @@ def convert(
     shape = Shape(columns=task.columns, source=task.source_schema, output=task.schema)
     chunks = Chunks(
         shaped(task.partition, task.after, shape, formats, reader), task.output.target_bytes, told,
-        task.cursor,
+        Share.of((task.partition,), resumed=task.after is not None), task.cursor,
     )  # fmt: skip
     chunk = task.chunk
     first = task.after.segment + 1 if task.after else 0

@@ -24,6 +24,7 @@ from batuta.runtime.mover import open_input
 from batuta.runtime.worker.convert import Progress, write_part
 from batuta.runtime.worker.cursor import highest_of
 from batuta.runtime.worker.rows import Shape, shaped
+from batuta.runtime.worker.share import Share
 from batuta.runtime.worker.views import filtered, taken, unviewed
 
 _DELETE = "delete"
@@ -141,10 +142,11 @@ def _changes(
     shape = Shape(columns=columns, source=task.source_schema, output=output)
     batches: list[pa.RecordBatch] = []
     size = 0
+    share = Share.of(task.partitions)
     for partition in task.partitions:
         for batch in shaped(partition, None, shape, formats, reader):
             rows = _wanted(batch.rows, task)
-            told(rows.num_rows, rows.nbytes)
+            told(rows.num_rows, share.next(batch.rows.num_rows))
             batches.append(rows)
             size += rows.nbytes
             if size > memory_bytes:
@@ -153,6 +155,7 @@ def _changes(
                     f"The rows that changed take more than {memory_bytes:,} bytes.",
                     "Take them over once as a Snapshot: batuta plan --resync NAME",
                 )  # fmt: skip
+    told(0, share.rest())
     table = pa.Table.from_batches(batches, schema=to_arrow(output))
     for name in task.key:
         if table.column(name).null_count:

@@ -20,6 +20,7 @@ from batuta.model.table import TableSchema
 from batuta.model.transfer import ChunkReceipt, UnitePart, UniteTask, part_id
 from batuta.runtime.worker.convert import Chunks, Progress, write_part
 from batuta.runtime.worker.rows import Shape, ShapedBatch, shaped
+from batuta.runtime.worker.share import Share
 from batuta.runtime.worker.views import unviewed
 
 Readers = Sequence[PartitionReader | None]
@@ -55,7 +56,8 @@ def unite(
         task, codes, 1 + max((int(own.max()) for own in codes if len(own)), default=-1)
     )
     del keys
-    chunks = Chunks(_held(task, bench, codes, winners), task.output.target_bytes, told)
+    share = Share.of(partition for part in task.parts for partition in part.partitions)
+    chunks = Chunks(_held(task, bench, codes, winners), task.output.target_bytes, told, share)
     chunk = 0
     schema = to_arrow(task.schema)
     while chunks.more or chunk == 0:
