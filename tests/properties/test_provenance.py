@@ -34,6 +34,7 @@ from tests.unit.connectors.alimentar_bench import MemoryStore, draft, part_path,
 
 SINCE = "2026-01-01T00:00:00.000Z"
 COUNT = 4
+KEPT: dict[str, Json] = {"enforced": False, "level": "advisory"}
 Objects = dict[str, bytes]
 
 
@@ -67,6 +68,7 @@ def log() -> Objects:
         there = open_log(files)
         entry = draft(content, written_at=f"2026-03-0{number + 1}T00:00:00.000Z")
         head = there.head if there else None
+        keys()[0].tell("Dataset/orders", run="r1", enforcement=dict(KEPT))
         sign = keys()[0].seal("out/", None).sign
         commit(files, there, entry, head, stage_all(files, content), sign=sign)
     return dict(files.objects)
@@ -224,7 +226,7 @@ def bundle() -> bytes:
     """An audit of a dataset that lay elsewhere before, as the auditor makes it."""
     body: dict[str, Json] = {
         "format_version": 2, "resource": "Dataset/orders", "made_at": "2026-04-01T00:00:00.000Z",
-        "gaps": [], "earlier": [{"place": "old/", **history()}], **history(),
+        "gaps": [], "runs": [{"id": "r1", "enforcement": dict(KEPT)}], "earlier": [{"place": "old/", **history()}], **history(),
     }  # fmt: skip
     return canonical_bytes(body)
 
@@ -287,7 +289,7 @@ def test_a_bundle_signed_by_a_stranger_is_found() -> None:
     assert not checked(signed(bundle(), stranger))
 
 
-@given(st.sampled_from(["drop", "swap", "summary", "place", "signature", "head", "earlier"]))
+@given(st.sampled_from(["drop", "swap", "summary", "place", "signature", "head", "earlier", "run"]))
 def test_a_bundle_whose_maker_lies_contradicts_itself(lie: str) -> None:
     body = json.loads(bundle())
     match lie:
@@ -299,6 +301,8 @@ def test_a_bundle_whose_maker_lies_contradicts_itself(lie: str) -> None:
             body["versions"][2]["tier"] = "Standard"
         case "place":
             body["versions"][2]["place"] = "elsewhere/"
+        case "run":
+            body["runs"][0]["enforcement"]["level"] = "isolated"
         case "earlier":
             body["earlier"][0]["versions"][1]["label"]["confidentiality"] = "Standard"
         case "signature":

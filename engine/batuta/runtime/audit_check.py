@@ -58,8 +58,8 @@ def check_bundle(path: Path, trust: Trust) -> AuditCheck:
         problems.append(_wrong("AUD102", f"The key {key.id} was not valid when it was made."))
     logs = [body, *_earlier(body)]
     walks = [_walked(trust, log, str(body["format_version"])) for log in logs]
-    said = [each for walk in walks for each in walk.problems]
-    problems += [_wrong("AUD103", f"{each[:1].upper()}{each[1:]}.") for each in said]
+    found = [each for walk in walks for each in walk.problems] + _misreported(body, walks)
+    problems += [_wrong("AUD103", f"{each[:1].upper()}{each[1:]}.") for each in found]
     return AuditCheck(
         resource=str(body["resource"]), made_at=str(body["made_at"]), key=envelope.key,
         head=_head(body["head"]), versions=sum(len(walk.summaries) for walk in walks),
@@ -81,6 +81,20 @@ def _walked(trust: Trust, log: Mapping[str, Json], form: str) -> "_Walk":
     if seen != told:
         walk.problems.append("its summary is not what its entries say")
     return walk
+
+
+def _misreported(body: Mapping[str, Json], walks: Sequence["_Walk"]) -> list[str]:
+    """Say which runs are told otherwise than the signatures of what they made tell them."""
+    told = {str(run.get("id")): run for run in _list(body, "runs") if isinstance(run, Mapping)}
+    return [
+        f"run {said.get('run')}: its {name} are not those that a signature tells"
+        for walk in walks
+        for said in walk.said
+        for name in ("enforcement", "policies")
+        if (run := told.get(str(said.get("run")))) is not None
+        and said.get(name) is not None
+        and run.get(name) != said[name]
+    ]
 
 
 def _as_told(summary: Mapping[str, Json], told: Json, form: str) -> dict[str, Json]:
@@ -147,6 +161,7 @@ class _Walk:
         self._trust = trust
         self.head: Head | None = None
         self.signed = 0
+        self.said: list[Mapping[str, Json]] = []
         self.summaries: list[dict[str, Json]] = []
         self.problems: list[str] = []
 
@@ -177,6 +192,7 @@ class _Walk:
         if found.state == "good" and raw is not None:
             self.signed += 1
             said = said_in(raw)
+            self.said.append(said)
         elif found.state != "absent" or found.required or self.signed:
             self.problems.append(f"version {entry.version}: {found.detail.rstrip('.')}")
         self.summaries.append(summary_of(head, entry, found.state, said))

@@ -8,6 +8,7 @@ the commit of the data, and it is the fence: it is made only on the head the pla
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -133,7 +134,7 @@ class Executor:
                 clear(result.staging)
             self.act.store.write([*result.writes, self._ended(action, "done", result.detail)])
         except Cancelled:
-            return _outcome(action, "cancelled")
+            return self._cancelled(action)
         except BatutaError as error:
             return self._failed(action, error)
         except OSError as error:
@@ -154,6 +155,14 @@ class Executor:
                 return self.act.adopt_state(action)
             case Blocked():
                 raise BatutaError(*action.diagnostics)
+
+    def _cancelled(self, action: Action) -> ActionFinished:
+        """Leave the intent as it is, for whoever goes on, and add how its workers were kept."""
+        witness = self.act.witness
+        with suppress(BatutaError):  # it was cancelled, whatever else goes wrong
+            detail = {**witness.begun(action), **witness.ended(action)}
+            self.act.store.write([self._step(action, "intent", detail)])
+        return _outcome(action, "cancelled")
 
     def _failed(self, action: Action, error: BatutaError) -> ActionFinished:
         codes = [d.code for d in error.diagnostics]
