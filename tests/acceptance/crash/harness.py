@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,9 @@ import pyarrow.parquet as pq
 from tests.acceptance.crash.points import AFTER, BEFORE, DRIVER, WORKER, Kill, Point, Spec
 
 ROOT = Path(__file__).resolve().parents[3]
-LAUNCHERS = 2
+LAUNCHERS = 1
+"""The two groups of tests run at the same time, and two cores are what there is."""
+
 FILES = 3
 ROWS = 65_536 + 464
 """A row group of this many rows is two batches; the first one is already a whole chunk."""
@@ -35,6 +37,7 @@ class Scenario:
     """What is synced to where. `replaces` says that another snapshot was there before.
 
     `files` is the number of files that are copied byte for byte; 0: rows are converted.
+    `walls`: the workers of the disturbed run are started behind the walls that their tier needs.
     """
 
     name: str
@@ -42,6 +45,8 @@ class Scenario:
     platform: str = ""
     replaces: bool = False
     files: int = 0
+    walls: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def chunks(self) -> int:
@@ -88,8 +93,9 @@ def workspace(folder: Path, sources: Sequence[Path], scenario: Scenario) -> None
 class Launchers:
     """A few launcher processes; cases go to whichever is free."""
 
-    def __init__(self, environment: Mapping[str, str], count: int = LAUNCHERS) -> None:
-        env = {**os.environ, **environment, "PYTHONPATH": str(ROOT)}
+    def __init__(self, count: int = LAUNCHERS) -> None:
+        # A worker asks for this before it imports Arrow; a forked one finds it imported.
+        env = {**os.environ, "ARROW_DEFAULT_MEMORY_POOL": "jemalloc", "PYTHONPATH": str(ROOT)}
         self._processes = [
             subprocess.Popen(
                 [sys.executable, "-m", "tests.acceptance.crash.launcher"],
@@ -163,6 +169,8 @@ class Bench:
         return {
             "id": name,
             "folder": str(folder),
+            "walls": self._scenario.walls,
+            "environment": dict(self._scenario.environment),
             "spec": Spec(name, str(trace), kill).text(),
             "again": again and (Spec(name, f"{trace}.again", again[0]).text(), again[1]),
             "first": [["apply", "--yes"]] if replaces else [],
@@ -234,6 +242,14 @@ def every_kill(points: Iterable[Point]) -> list[Kill]:
         if point.process == WORKER and point.kind == "chunk":
             kills.append(Kill(point, BEFORE, together=True))
     return kills
+
+
+def ends(points: Iterable[Point]) -> list[Point]:
+    """Return the first and the last point of each kind in each process, in their order."""
+    every = list(points)
+    first = {(point.process, point.kind): point for point in reversed(every)}
+    last = {(point.process, point.kind): point for point in every}
+    return [point for point in every if point in {*first.values(), *last.values()}]
 
 
 def judge(scenario: Scenario, result: Result, wanted: Mapping[str, Any] | None = None) -> list[str]:

@@ -5,39 +5,47 @@
 One JSON object a line comes in, one goes out. A case is a workspace; a disturbed `apply` in it is
 killed at one point, then another child, undisturbed, runs a command of any kind, applies, and
 looks at everything. Each child is forked before any thread exists and is killed for good by its
-own alarm, never by the launcher.
+own alarm, never by the launcher. Their workers are forked too (`nursery`) and have no walls; in a
+case with `walls` the disturbed run starts its workers as the product does.
 """
 
+import gc
+import importlib
 import json
 import os
+import pkgutil
 import resource
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet  # noqa: F401 - imported here once for all children
-import s3fs  # noqa: F401 - likewise
+import pyarrow.compute  # noqa: F401 - imported here once for all children
+import pyarrow.dataset  # noqa: F401 - likewise
+import pyarrow.parquet  # noqa: F401
+import s3fs  # noqa: F401
+import wasmtime  # noqa: F401
 
+import batuta
 from batuta.cli.app import App
 from batuta.cli.main import main
 from batuta.cli.views.screen import screen_of
-from batuta.connectors.alimentar import store  # noqa: F401 - likewise
-from batuta.connectors.aws import files as aws_files  # noqa: F401
-from batuta.connectors.local import files as local_files  # noqa: F401
+from batuta.manifest import adapters, kinds
 from batuta.runtime.sandbox import levels
 from batuta.runtime.sandbox.confinement import Level
 from batuta.runtime.sandbox.levels import Choice
 from batuta.runtime.sandbox.probe import finding
 from batuta.runtime.worker.pool import WorkerPool
-from batuta.runtime.worker.posting import Errand
-from batuta.runtime.worker.warden import Worker
 from tests.acceptance.crash import points
 from tests.acceptance.crash.inspection import look, switch
+from tests.acceptance.crash.nursery import Nursery, fork_workers
 from tests.acceptance.engines import set_sizes
 
+Case = dict[str, Any]
 ALARM_S = 90
 GONE_S = 5.0
 
@@ -49,42 +57,38 @@ class KeptPool(WorkerPool):
         """Keep the worker for the next command."""
 
 
-class OpenPool(KeptPool):
-    """The pool of a child that only looks: one worker without walls does all that is local.
-
-    Walls are around the workers of the run that dies. A look at what it left is hundreds of
-    launches shorter without them.
-    """
-
-    def _fitting(self, errand: Errand) -> Worker | None:
-        local = [w for w in self._idle if w.posting.way is None and errand.posting.way is None]
-        if local:
-            self._idle.remove(local[0])
-            return local[0]
-        return super()._fitting(errand)
-
-
 def run(arguments: list[str]) -> int:
     """Run one command in the current folder, as a process of its own would."""
     app = App(out=screen_of(sys.stdout), err=screen_of(sys.stderr), folder=Path.cwd())
     return main(arguments, app)
 
 
-def forked(folder: Path, name: str, work: Callable[[], int]) -> int:
-    """Run `work` in a child that writes to `<name>.log`; return its exit code, or -signal."""
+def forked(
+    nursery: Nursery, case: Case, name: str, work: Callable[[Case, socket.socket], int]
+) -> int:
+    """Run `work` in a child that writes to `<name>.log`; return its exit code, or -signal.
+
+    Its arguments are the case and the way to the nursery.
+    """
+    folder = Path(case["folder"])
     sys.stdout.flush()
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     child = os.fork()
     if child:
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        theirs.close()
+        with ours:
+            return nursery.tend(child, ours)
     code = 99
     try:
         signal.alarm(ALARM_S)
+        ours.close()
+        os.environ.update(case["environment"])
         os.chdir(folder)
         log = os.open(folder.parent / f"{folder.name}.{name}.log", os.O_WRONLY | os.O_CREAT, 0o666)
         os.dup2(log, 1)
         os.dup2(log, 2)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        code = work()
+        code = work(case, theirs)
     except BaseException:  # noqa: BLE001 - the child ends here whatever happened, and says so
         import traceback
 
@@ -95,8 +99,16 @@ def forked(folder: Path, name: str, work: Callable[[], int]) -> int:
         os._exit(code)
 
 
+def behind_walls(case: Case) -> list[int]:
+    """Return the workers of a case that were started behind walls and still run after a while."""
+    deadline = time.monotonic() + GONE_S
+    while (left := workers_of(case["id"])) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return left
+
+
 def workers_of(case: str) -> list[int]:
-    """Return the worker processes that were started for a case and still run."""
+    """Return the exec'ed workers of a case that still run."""
     found = []
     for entry in os.listdir("/proc"):
         if not entry.isdigit():
@@ -110,42 +122,56 @@ def workers_of(case: str) -> list[int]:
     return found
 
 
-def disturbed(case: dict[str, Any]) -> int:
+def disturbed(case: Case, asked: socket.socket) -> int:
     """Apply, counting the points and dying at one of them. One worker: the order is the same."""
+    if not case["walls"]:
+        without_walls(asked)
     set_sizes(KeptPool(size=1))
     for arguments in case["first"]:
         if (code := run(arguments)) != 0:
             return code
     switch(case["switch"])
-    return armed(case["spec"], ["apply", "--yes"])
+    return armed(case["spec"], ["apply", "--yes"], driver=0 if case["walls"] else os.getpid())
 
 
-def armed(spec: str, arguments: list[str]) -> int:
+def disturbed_again(case: Case, asked: socket.socket) -> int:
+    """Run the command that follows a death, and perhaps die in it."""
+    without_walls(asked)
+    spec, arguments = case["again"]
+    return armed(spec, arguments, driver=os.getpid())
+
+
+def recovered(case: Case, asked: socket.socket) -> int:
+    """Look at what the disturbed run left."""
+    without_walls(asked)
+    set_sizes(KeptPool(size=1))
+    return look(case, run)
+
+
+def armed(spec: str, arguments: list[str], *, driver: int) -> int:
     """Run a command that counts its points and may die at one of them."""
-    points.arm_driver(points.Spec.parse(spec))
+    points.arm_driver(replace(points.Spec.parse(spec), driver=driver))
     set_sizes(WorkerPool(size=1))
     return run(arguments)
 
 
-def recovered(case: dict[str, Any]) -> int:
-    """Look at what the disturbed run left."""
+def without_walls(asked: socket.socket) -> None:
+    """Fork the workers of this process; a level with walls would start a process to put them up."""
     levels.choose = lambda *_need: Choice(level=Level.ADVISORY)
-    set_sizes(OpenPool(size=1))
-    return look(case, run)
+    fork_workers(asked)
 
 
-def serve(case: dict[str, Any]) -> dict[str, Any]:
+def serve(case: Case) -> dict[str, Any]:
     """Run one case from its prepared folder to the answer that the test judges."""
     folder = Path(case["folder"])
     began = time.monotonic()
-    code = forked(folder, "disturbed", lambda: disturbed(case))
+    nursery = Nursery()
+    code = forked(nursery, case, "disturbed", disturbed)
     if case["again"] is not None:
-        spec, arguments = case["again"]
-        code = forked(folder, "disturbed again", lambda: armed(spec, arguments))
-    deadline = time.monotonic() + GONE_S
-    while (left := workers_of(case["id"])) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    after = forked(folder, "recovered", lambda: recovered(case))
+        code = forked(nursery, case, "disturbed again", disturbed_again)
+    left = behind_walls(case) if case["walls"] else nursery.left(GONE_S)
+    after = forked(nursery, case, "recovered", recovered)
+    nursery.end()
     seen = folder.parent / f"{folder.name}.seen.json"
     answer = json.loads(seen.read_text()) if seen.exists() else {"problems": ["no answer"]}
     answer |= {"code": code, "after": after, "workers_left": left}
@@ -154,7 +180,18 @@ def serve(case: dict[str, Any]) -> dict[str, Any]:
     return answer | {"seconds": round(time.monotonic() - began, 2), "cpu_s": cpu_s}
 
 
+def prepare() -> None:
+    """Import and build once what each child and each of its workers would otherwise."""
+    for module in pkgutil.walk_packages(batuta.__path__, "batuta."):
+        if not module.name.endswith(".__main__"):
+            importlib.import_module(module.name)
+    for kind in kinds.KINDS:
+        adapters.adapter(kind)
+    finding(Level.ISOLATED)
+    gc.freeze()  # a collection in a child would copy every page that it looks at
+
+
 if __name__ == "__main__":
-    finding(Level.ISOLATED)  # tried once for all children
+    prepare()
     for line in sys.stdin:
         print(json.dumps(serve(json.loads(line))), flush=True)

@@ -47,11 +47,15 @@ class Kill:
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """What one run counts, into which file, and where it dies; `case` marks its workers."""
+    """What one run counts, into which file, and where it dies; `case` marks its workers.
+
+    `driver` is the process that a worker without walls takes along, 0 where it cannot.
+    """
 
     case: str
     trace: str
     kill: Kill | None = None
+    driver: int = 0
 
     def text(self) -> str:
         """Return the spec as JSON."""
@@ -64,7 +68,7 @@ class Spec:
         kill = found["kill"]
         if kill is not None:
             kill = Kill(Point(**kill["point"]), kill["when"], kill["together"])
-        return cls(found["case"], found["trace"], kill)
+        return cls(found["case"], found["trace"], kill, found["driver"])
 
 
 class Counters:
@@ -73,6 +77,7 @@ class Counters:
     def __init__(self, process: str, spec: Spec) -> None:
         self._process = process
         self._kill = spec.kill
+        self._driver = spec.driver
         self._counts: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._trace = os.open(spec.trace, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
@@ -124,7 +129,9 @@ class Counters:
         if self._kill is None or self._kill.point != point or self._kill.when != when:
             return
         self._write(f"killed {point}")
-        if self._kill.together:
+        if self._kill.together and self._driver:
+            os.kill(self._driver, signal.SIGKILL)
+        elif self._kill.together:
             # A confined worker cannot end its driver, who looks for this line and takes it along.
             self._write(_TOGETHER)
             os.kill(os.getpid(), signal.SIGSTOP)
@@ -164,7 +171,7 @@ def arm_driver(spec: Spec) -> None:
         )  # fmt: skip
 
     setattr(warden, "launch", launch)  # noqa: B010 - a name that the module only uses
-    if spec.kill is not None and spec.kill.together:
+    if spec.kill is not None and spec.kill.together and not spec.driver:
         threading.Thread(target=_die_along, args=(spec.trace,), daemon=True).start()
 
 

@@ -12,28 +12,21 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.crash.harness import Bench, Launchers, Scenario, every_kill, judge
+from tests.acceptance.crash.harness import Bench, Launchers, Scenario, ends, every_kill, judge
 from tests.acceptance.crash.points import AFTER, BEFORE, DRIVER, WORKER, Kill, Point
 from tests.conftest import Place
+from tests.kernel import requires_kernel
 from tests.plain import plain_text
 
 LOCAL = {"journal", "fsync", "link", "rename", "unlink", "chunk", "lease", "unlease"}
 S3 = {"journal", "request", "unlink", "chunk", "lease", "unlease"}
 
 
-@pytest.fixture
-def local(tmp_path: Path) -> Iterator[Launchers]:
-    launchers = Launchers({})
-    yield launchers
-    launchers.close()
-
-
-@pytest.fixture
-def remote(bucket: Place) -> Iterator[Launchers]:
-    server = bucket.server
-    launchers = Launchers({"CRASH_ID": server.access_key, "CRASH_KEY": server.secret_key})
-    yield launchers
-    launchers.close()
+@pytest.fixture(scope="module")
+def launchers() -> Iterator[Launchers]:
+    started = Launchers()
+    yield started
+    started.close()
 
 
 def to_s3(name: str, place: Place, *, replaces: bool) -> Scenario:
@@ -45,7 +38,8 @@ def to_s3(name: str, place: Place, *, replaces: bool) -> Scenario:
         'credentials: {accessKeyId: "env:CRASH_ID", secretAccessKey: "env:CRASH_KEY"}, '
         f'aws: {{endpoint: "{endpoint}", pathStyle: true}}}}\n' + plain_text(endpoint)
     )
-    return Scenario(name, f"{place.url}/CASE/orders/", platform, replaces)
+    keys = {"CRASH_ID": place.server.access_key, "CRASH_KEY": place.server.secret_key}
+    return Scenario(name, f"{place.url}/CASE/orders/", platform, replaces, environment=keys)
 
 
 def nothing_is_lost(bench: Bench, scenario: Scenario, kinds: set[str]) -> None:
@@ -64,32 +58,48 @@ def nothing_is_lost(bench: Bench, scenario: Scenario, kinds: set[str]) -> None:
 
 
 @pytest.mark.xdist_group("crash-local")
-def test_a_new_dataset_survives_a_kill_at_every_point(tmp_path: Path, local: Launchers) -> None:
+def test_a_new_dataset_survives_a_kill_at_every_point(tmp_path: Path, launchers: Launchers) -> None:
     scenario = Scenario("new", "out/orders/")
-    nothing_is_lost(Bench(tmp_path, scenario, local), scenario, LOCAL)
+    nothing_is_lost(Bench(tmp_path, scenario, launchers), scenario, LOCAL)
+
+
+@requires_kernel("user namespaces")
+@pytest.mark.xdist_group("crash-local")
+def test_a_new_dataset_survives_kills_whose_workers_are_behind_walls(
+    tmp_path: Path, launchers: Launchers
+) -> None:
+    """Everywhere else they are forked without walls, since launches would be most of the time."""
+    scenario = Scenario("walls", "out/orders/", walls=True)
+    bench = Bench(tmp_path, scenario, launchers)
+    points, wanted = bench.undisturbed()
+    assert wanted["problems"] == []
+    together = Kill(Point(WORKER, "chunk", 1), BEFORE, together=True)
+    results = bench.killed([*(Kill(point, BEFORE) for point in ends(points)), together])
+    found = [problem for result in results for problem in judge(scenario, result, wanted)]
+    assert not found, "\n".join(found)
 
 
 @pytest.mark.xdist_group("crash-local")
 def test_a_replaced_dataset_survives_a_kill_at_every_point(
-    tmp_path: Path, local: Launchers
+    tmp_path: Path, launchers: Launchers
 ) -> None:
     scenario = Scenario("replaced", "out/orders/", replaces=True)
-    nothing_is_lost(Bench(tmp_path, scenario, local), scenario, LOCAL)
+    nothing_is_lost(Bench(tmp_path, scenario, launchers), scenario, LOCAL)
 
 
 @pytest.mark.xdist_group("crash-local")
-def test_replaced_files_survive_a_kill_at_every_point(tmp_path: Path, local: Launchers) -> None:
+def test_replaced_files_survive_a_kill_at_every_point(tmp_path: Path, launchers: Launchers) -> None:
     """Byte for byte copies: each new content takes the path of the old one, with its size."""
     scenario = Scenario("files", "out/orders/", replaces=True, files=3)
-    nothing_is_lost(Bench(tmp_path, scenario, local), scenario, LOCAL)
+    nothing_is_lost(Bench(tmp_path, scenario, launchers), scenario, LOCAL)
 
 
 @pytest.mark.xdist_group("crash-local")
 def test_many_files_that_are_made_durable_at_once_survive_a_kill_there(
-    tmp_path: Path, local: Launchers
+    tmp_path: Path, launchers: Launchers
 ) -> None:
     scenario = Scenario("many", "out/orders/", files=20)
-    bench = Bench(tmp_path, scenario, local)
+    bench = Bench(tmp_path, scenario, launchers)
     points, wanted = bench.undisturbed()
     points = [point for point in points if point.kind in {"syncfs", "chunk"}]
     assert {point.kind for point in points} == {"syncfs", "chunk"}
@@ -115,11 +125,11 @@ FIRST = {
     ],
 )
 def test_a_death_in_the_recovery_is_recovered_from(
-    tmp_path: Path, local: Launchers, files: int, first: str, command: str
+    tmp_path: Path, launchers: Launchers, files: int, first: str, command: str
 ) -> None:
     arguments = command.split()
     scenario = Scenario("again", "out/orders/", replaces=True, files=files)
-    bench = Bench(tmp_path, scenario, local)
+    bench = Bench(tmp_path, scenario, launchers)
     _, wanted = bench.undisturbed()
     points, _ = bench.undisturbed_after(FIRST[first], arguments)
     points = [p for p in points if p.process == DRIVER and p.kind not in {"lease", "unlease"}]
@@ -138,11 +148,11 @@ def test_a_death_in_the_recovery_is_recovered_from(
 @pytest.mark.xdist_group("crash-local")
 @pytest.mark.parametrize("files", [0, 3], ids=["rows", "files"])
 def test_a_dead_run_whose_source_has_changed_leaves_nothing_in_the_way(
-    tmp_path: Path, local: Launchers, files: int
+    tmp_path: Path, launchers: Launchers, files: int
 ) -> None:
     """Its chunks, its intent and what it published are of no use any more."""
     scenario = Scenario("changed", "out/orders/", files=files)
-    bench = Bench(tmp_path, scenario, local)
+    bench = Bench(tmp_path, scenario, launchers)
     kills = [
         Kill(Point(DRIVER, kind, number), AFTER)
         for kind, number in (("chunk", 1), ("link", 1), ("rename", 2), ("rename", 3))
@@ -154,15 +164,15 @@ def test_a_dead_run_whose_source_has_changed_leaves_nothing_in_the_way(
 
 @pytest.mark.xdist_group("crash-s3")
 def test_a_new_dataset_on_s3_survives_a_kill_at_every_point(
-    tmp_path: Path, remote: Launchers, bucket: Place
+    tmp_path: Path, launchers: Launchers, bucket: Place
 ) -> None:
     scenario = to_s3("new-s3", bucket, replaces=False)
-    nothing_is_lost(Bench(tmp_path, scenario, remote), scenario, S3)
+    nothing_is_lost(Bench(tmp_path, scenario, launchers), scenario, S3)
 
 
 @pytest.mark.xdist_group("crash-s3")
 def test_a_replaced_dataset_on_s3_survives_a_kill_at_every_point(
-    tmp_path: Path, remote: Launchers, bucket: Place
+    tmp_path: Path, launchers: Launchers, bucket: Place
 ) -> None:
     scenario = to_s3("replaced-s3", bucket, replaces=True)
-    nothing_is_lost(Bench(tmp_path, scenario, remote), scenario, S3)
+    nothing_is_lost(Bench(tmp_path, scenario, launchers), scenario, S3)
