@@ -1,12 +1,10 @@
-"""Prepares workspaces, hands cases to launchers, and judges what they answer."""
+"""Prepares workspaces, hands cases to a launcher, and judges what they answer."""
 
 import itertools
 import json
 import os
-import queue
 import subprocess
 import sys
-import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,9 +16,6 @@ import pyarrow.parquet as pq
 from tests.acceptance.crash.points import AFTER, BEFORE, DRIVER, WORKER, Kill, Point, Spec
 
 ROOT = Path(__file__).resolve().parents[3]
-LAUNCHERS = 1
-"""The two groups of tests run at the same time, and two cores are what there is."""
-
 FILES = 3
 ROWS = 65_536 + 464
 """A row group of this many rows is two batches; the first one is already a whole chunk."""
@@ -90,63 +85,41 @@ def workspace(folder: Path, sources: Sequence[Path], scenario: Scenario) -> None
     )
 
 
-class Launchers:
-    """A few launcher processes; cases go to whichever is free."""
+class Launcher:
+    """A launcher process, which runs one case after another.
 
-    def __init__(self, count: int = LAUNCHERS) -> None:
+    One keeps a core busy, and tests run on as many cores as there are.
+    """
+
+    def __init__(self) -> None:
         # A worker asks for this before it imports Arrow; a forked one finds it imported.
         env = {**os.environ, "ARROW_DEFAULT_MEMORY_POOL": "jemalloc", "PYTHONPATH": str(ROOT)}
-        self._processes = [
-            subprocess.Popen(
-                [sys.executable, "-m", "tests.acceptance.crash.launcher"],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, cwd=ROOT, text=True,
-            )
-            for _ in range(count)
-        ]  # fmt: skip
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.acceptance.crash.launcher"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, cwd=ROOT, text=True,
+        )  # fmt: skip
 
-    def run(self, cases: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Run all cases; return the answers in the order of the cases."""
-        waiting: queue.SimpleQueue[tuple[int, dict[str, Any]]] = queue.SimpleQueue()
-        for numbered in enumerate(cases):
-            waiting.put(numbered)
-        answers: dict[int, dict[str, Any]] = {}
-
-        def labour(process: "subprocess.Popen[str]") -> None:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            while True:
-                try:
-                    number, case = waiting.get_nowait()
-                except queue.Empty:
-                    return
-                process.stdin.write(json.dumps(case) + "\n")
-                process.stdin.flush()
-                answers[number] = json.loads(process.stdout.readline())
-
-        threads = [threading.Thread(target=labour, args=(one,)) for one in self._processes]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        return [answers[number] for number in sorted(answers)]
+    def run(self, case: Mapping[str, Any]) -> dict[str, Any]:
+        """Run a case; return what was found."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(case) + "\n")
+        self._process.stdin.flush()
+        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        return answer
 
     def close(self) -> None:
-        """Let the launchers end."""
-        for process in self._processes:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            process.stdin.close()
-            process.wait()
-            process.stdout.close()
+        """Let the launcher end."""
+        self._process.communicate()
 
 
 class Bench:
     """The cases of one scenario in one folder."""
 
-    def __init__(self, folder: Path, scenario: Scenario, launchers: Launchers) -> None:
+    def __init__(self, folder: Path, scenario: Scenario, launcher: Launcher) -> None:
         self._folder = folder
         self._scenario = scenario
-        self._launchers = launchers
+        self._launcher = launcher
         self._numbers = itertools.count()
         self._sources = [folder / f"source-{edition}" for edition in (0, 1)]
         for edition, source in enumerate(self._sources):
@@ -192,7 +165,7 @@ class Bench:
         return self._counted(self._case(first, (None, arguments)))
 
     def _counted(self, case: dict[str, Any]) -> tuple[list[Point], dict[str, Any]]:
-        (answer,) = self._launchers.run([case])
+        answer = self._launcher.run(case)
         lines = Path(case["trace"]).read_text().splitlines()
         points = [_point(line) for line in lines if line.startswith("reached ")]
         return points, answer
@@ -213,7 +186,7 @@ class Bench:
         return results
 
     def _results(self, kills: Sequence[Kill], cases: Sequence[dict[str, Any]]) -> list[Result]:
-        answers = self._launchers.run(cases)
+        answers = [self._launcher.run(case) for case in cases]
         return [
             (kill, answer, f"killed {kill.point}" in Path(case["trace"]).read_text().splitlines())
             for kill, case, answer in zip(kills, cases, answers, strict=True)
