@@ -194,10 +194,19 @@ def _sender() -> Any:
             session._retry_connection = False
             return session
 
-        def _get_ssl_context(self) -> ssl.SSLContext:
-            return ssl.create_default_context()
+        def _build_verify_context(self) -> ssl.SSLContext:
+            if not isinstance(self._verify, str):
+                return ssl.create_default_context()
+            # The library would read the gateway's authorities four times for each client.
+            return _trust(self._verify)
 
     return Sender
+
+
+@lru_cache(maxsize=4)
+def _trust(ca_file: str) -> ssl.SSLContext:
+    """Trust the authorities in a file that stays as it is; host names are checked."""
+    return ssl.create_default_context(cafile=ca_file)
 
 
 @cache
