@@ -128,13 +128,13 @@ def _made(
     pays: bool,
 ) -> Any:
     region, origin = place
-    trust = {} if way_out is None else {"verify": way_out.ca_file}
+    trust = True if way_out is None else way_out.ca_file
     proxies = None if way_out is None else dict.fromkeys(("http", "https"), way_out.url)
     system = _exact()(
         session=_session_of(keys),
         endpoint_url=origin,
         requester_pays=pays,
-        client_kwargs={"region_name": region, **trust},
+        client_kwargs={"region_name": region, "verify": trust},
         config_kwargs={
             "s3": {
                 "addressing_style": "path" if by_path else "virtual",
