@@ -77,7 +77,7 @@ class Origin:
         else:
             plain.settimeout(world.limits.connect_s)
             try:
-                channel = Secure(plain, world.trust, self.way.request.host.name)
+                channel = Secure(plain, world.trust(), self.way.request.host.name)
             except ssl.SSLCertVerificationError as error:
                 detail = f"The certificate of {self.way.authority}: {error.verify_message}."
                 raise Denied(Refused(Code.TLS_UPSTREAM, detail)) from error

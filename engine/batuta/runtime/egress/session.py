@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -105,7 +106,7 @@ class GatewayRun:
             self.ca_file.write_text(trust_bundle(*private, authority.pem), encoding="utf-8")
             self._world = World(
                 run=run_id, audit=audit, resolver=resolver or SystemResolver(), dialer=dialer,
-                limits=limits or Limits(), authority=authority, trust=_trust(private),
+                limits=limits or Limits(), authority=authority, trust=cache(partial(_trust, private)),
                 proxy=upstream_proxy, on_row=on_row, on_failure=self._cut,
             )  # fmt: skip
             self._undo = undo.pop_all()
@@ -305,6 +306,7 @@ def _authority_text(path: Path) -> str:
 
 
 def _trust(private: Sequence[str]) -> ssl.SSLContext:
+    """Read the authorities; that takes 20 ms, so it is done when somebody has to be believed."""
     context = ssl.create_default_context()
     context.set_alpn_protocols(["http/1.1"])
     for text in private:

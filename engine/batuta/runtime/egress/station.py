@@ -62,7 +62,7 @@ class World:
     dialer: Dialer
     limits: Limits
     authority: RunAuthority
-    trust: ssl.SSLContext
+    trust: Callable[[], ssl.SSLContext]
     proxy: UpstreamProxy | None
     on_row: Callable[[Row], None] | None
     on_failure: Callable[[], None]
