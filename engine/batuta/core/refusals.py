@@ -37,7 +37,9 @@ def damaged(
         f"Look with `batuta data verify {destination}`, then read the source anew by"
         f" {resync_of(address, typed=typed)}."
         if state.snapshot is not None
-        else f"Look with `batuta data verify {destination}` and restore `_log/` from a copy."
+        else f"Look with `batuta data verify {destination}` and restore `_log/` from a copy;"
+        f" without one, move {destination} away and make it anew by"
+        f" {resync_of(address, typed=typed)}."
     )
     return Diagnostic(
         code="DRF105",
