@@ -9,11 +9,8 @@ own alarm, never by the launcher. Their workers are forked too (`nursery`) and h
 case with `walls` the disturbed run starts its workers as the product does.
 """
 
-import gc
-import importlib
 import json
 import os
-import pkgutil
 import resource
 import signal
 import socket
@@ -24,26 +21,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow.compute  # noqa: F401 - imported here once for all children
-import pyarrow.dataset  # noqa: F401 - likewise
-import pyarrow.parquet  # noqa: F401
-import s3fs  # noqa: F401
-import wasmtime  # noqa: F401
-
-import batuta
 from batuta.cli.app import App
 from batuta.cli.main import main
 from batuta.cli.views.screen import screen_of
-from batuta.manifest import adapters, kinds
-from batuta.runtime.sandbox import levels
 from batuta.runtime.sandbox.confinement import Level
-from batuta.runtime.sandbox.levels import Choice
 from batuta.runtime.sandbox.probe import finding
 from batuta.runtime.worker.pool import WorkerPool
 from tests.acceptance.crash import points
 from tests.acceptance.crash.inspection import look, switch
-from tests.acceptance.crash.nursery import Nursery, fork_workers
 from tests.acceptance.engines import set_sizes
+from tests.acceptance.nursery import Nursery, prepare, without_walls
 
 Case = dict[str, Any]
 ALARM_S = 90
@@ -155,12 +142,6 @@ def armed(spec: str, arguments: list[str], *, driver: int) -> int:
     return run(arguments)
 
 
-def without_walls(asked: socket.socket) -> None:
-    """Fork the workers of this process; a level with walls would start a process to put them up."""
-    levels.choose = lambda *_need: Choice(level=Level.ADVISORY)
-    fork_workers(asked)
-
-
 def serve(case: Case) -> dict[str, Any]:
     """Run one case from its prepared folder to the answer that the test judges."""
     folder = Path(case["folder"])
@@ -180,18 +161,8 @@ def serve(case: Case) -> dict[str, Any]:
     return answer | {"seconds": round(time.monotonic() - began, 2), "cpu_s": cpu_s}
 
 
-def prepare() -> None:
-    """Import and build once what each child and each of its workers would otherwise."""
-    for module in pkgutil.walk_packages(batuta.__path__, "batuta."):
-        if not module.name.endswith(".__main__"):
-            importlib.import_module(module.name)
-    for kind in kinds.KINDS:
-        adapters.adapter(kind)
-    finding(Level.ISOLATED)
-    gc.freeze()  # a collection in a child would copy every page that it looks at
-
-
 if __name__ == "__main__":
     prepare()
+    finding(Level.ISOLATED)
     for line in sys.stdin:
         print(json.dumps(serve(json.loads(line))), flush=True)

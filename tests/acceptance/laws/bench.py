@@ -19,6 +19,7 @@ from batuta.model.event import RunReport
 from batuta.model.plan import Blocked, Envelope, NoOp
 from batuta.runtime.engine import Engine, WorkspaceOptions
 from batuta.runtime.planning import PlanRequest
+from tests.acceptance import nursery
 from tests.conftest import Place
 from tests.plain import plain_policy
 from tests.shown import rows_of
@@ -128,11 +129,14 @@ class Bench:
     def run(
         self, *arguments: str, environment: Mapping[str, str] | None = None, timeout_s: float = 120
     ) -> "subprocess.CompletedProcess[str]":
-        """Run the program in the workspace."""
+        """Run the program in the workspace; forked where the module's workers are."""
+        env = {**os.environ, "NO_COLOR": "1", "COLUMNS": "200", **(environment or {})}
+        if (asked := nursery.of_module) is not None:
+            return nursery.run(asked, arguments, self.folder, env, timeout_s)
         return subprocess.run(
             [sys.executable, "-m", "batuta", *arguments], cwd=self.folder, text=True,
             capture_output=True, timeout=timeout_s, check=False, errors="replace",
-            env={**os.environ, "NO_COLOR": "1", "COLUMNS": "200", **(environment or {})},
+            env=env,
         )  # fmt: skip
 
 

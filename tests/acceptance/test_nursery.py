@@ -6,11 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 
 CASE = """
 import os, socket, sys
-from tests.acceptance.crash.nursery import Forked, Nursery
+from tests.acceptance.nursery import Forked, Nursery
 
 nursery, (ours, theirs) = Nursery(), socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 child = os.fork()
