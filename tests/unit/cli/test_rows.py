@@ -74,11 +74,16 @@ def test_times_that_python_cannot_hold_are_shown_all_the_same() -> None:
     far = pa.array([400_000_000_000_000_000], pa.timestamp("us"))
     nested = pa.array([[1]], pa.list_(pa.timestamp("ns")))
     spans = pa.array([5], pa.duration("ns"))
-    batch = pa.RecordBatch.from_arrays([far, nested, spans], names=["far", "nested", "span"])
+    fixed = pa.array([[[1, None], None]], pa.list_(pa.list_(pa.timestamp("ns"), 2)))
+    days = pa.array([[1, 100_000_000]], pa.list_(pa.int32(), 2)).cast(pa.list_(pa.date32(), 2))
+    names = ["far", "nested", "span", "fixed", "days"]
+    batch = pa.RecordBatch.from_arrays([far, nested, spans, fixed, days], names=names)
     row = json.loads(shown("jsonl", batch))
     assert row["far"].startswith("14645-")
     assert row["nested"] == ["1970-01-01 00:00:00.000000001"]
     assert row["span"] == 5
+    assert row["fixed"] == [["1970-01-01 00:00:00.000000001", None], None]
+    assert row["days"][0] == "1970-01-02"
 
 
 @pytest.mark.parametrize("columns", [[], ["word"]], ids=["plain", "dictionary"])

@@ -151,6 +151,20 @@ def test_a_value_that_does_not_fit_is_refused_and_not_told(tmp_path: Path) -> No
     assert "secret" not in diagnostic.detail
 
 
+def test_a_struct_with_two_fields_of_one_name_is_named_and_not_a_fault(tmp_path: Path) -> None:
+    twice = pa.StructArray.from_arrays([pa.array([7]), pa.array([8])], names=["a", "a"])
+    table = pa.table({"pair": twice})
+    store = committed(tmp_path / "d", [table])
+    (source,) = store.inputs(store.readable(None, dict(formats())).parts)
+    schema = schema_of(table.schema)
+    request = ShowRequest(input=source, format="parquet", schema=schema, style="jsonl")
+
+    with pytest.raises(ConnectorError) as caught:
+        list(show(request, formats()))
+
+    assert caught.value.diagnostics[0].code == "WRK217"
+
+
 def rendered(tmp_path: Path, columns: list[tuple[str, str]]) -> bytes:
     """Show a part with an id and a name as a dataset of other columns."""
     store = committed(tmp_path / "d", [pa.table({"id": [7], "name": ["secret"]})])

@@ -171,6 +171,8 @@ def _textual(kind: pa.DataType) -> pa.DataType:
         return pa.map_(_textual(kind.key_type), _textual(kind.item_type))
     if types.is_large_list(kind):
         return pa.large_list(kind.value_field.with_type(_textual(kind.value_type)))
+    if types.is_fixed_size_list(kind):
+        return pa.list_(kind.value_field.with_type(_textual(kind.value_type)), kind.list_size)
     if types.is_list(kind):
         return pa.list_(kind.value_field.with_type(_textual(kind.value_type)))
     return kind

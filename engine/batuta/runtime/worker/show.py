@@ -5,6 +5,7 @@ out of the process in which a foreign file was decoded.
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pyarrow as pa
@@ -13,8 +14,10 @@ from batuta.model.arrow import aligned
 from batuta.model.diagnostic import BatutaError, ConnectorError, Diagnostic, Failure
 from batuta.model.format import Format
 from batuta.runtime.mover_read import open_input
-from batuta.runtime.worker.render import STYLES
+from batuta.runtime.worker.render import STYLES, Render
 from batuta.runtime.worker.wire import Reply, ShowRequest
+
+_UNFIT = (pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeDecodeError)
 
 
 def show(request: ShowRequest, formats: Mapping[str, Format]) -> Iterator[Reply]:
@@ -24,31 +27,41 @@ def show(request: ShowRequest, formats: Mapping[str, Format]) -> Iterator[Reply]
         ConnectorError: as reading and the part's format raise them; WRK217, a value has no text
             or does not fit the dataset's schema (permanent).
     """
+    render = STYLES[request.style]()
+    first, left = request.first, request.limit
+    with _named_if_unfit(request.input.key, *_UNFIT):
+        for batch in batches(request, formats):
+            rows = batch if left is None else batch.slice(0, left)
+            yield from _pieces(render, rows, first, request.input.key)
+            yield Reply(payload=b"", rows=rows.num_rows)
+            first = False
+            if left is not None:
+                left -= rows.num_rows
+                if left == 0:
+                    return
+
+
+def _pieces(render: Render, rows: pa.RecordBatch, first: bool, key: str) -> Iterator[Reply]:
+    # Python's values know no year 10000 and no two fields of one name. Elsewhere, as in a reader,
+    # such errors are faults of batuta, so they are caught around this alone.
+    with _named_if_unfit(key, *_UNFIT, ValueError, OverflowError):
+        for piece in render(rows, first):
+            yield Reply(payload=piece)
+
+
+@contextmanager
+def _named_if_unfit(key: str, *kinds: type[Exception]) -> Iterator[None]:
+    """Make errors of these kinds WRK217."""
     try:
-        yield from _shown(request, formats)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeDecodeError) as error:
+        yield
+    except kinds as error:
         # The text of the error may hold a value.
-        detail = f"{request.input.key} holds a value that has no text: {type(error).__name__}."
+        detail = f"{key} holds a value that has no text: {type(error).__name__}."
         fix = "Take the rows as they are with `--format arrow`, or look with the file's own tools."
         unseen = Diagnostic(
             code="WRK217", summary="A value cannot be shown", detail=detail, fix=fix
         )
         raise ConnectorError(unseen, kind=Failure.PERMANENT) from error
-
-
-def _shown(request: ShowRequest, formats: Mapping[str, Format]) -> Iterator[Reply]:
-    render = STYLES[request.style]()
-    first, left = request.first, request.limit
-    for batch in batches(request, formats):
-        rows = batch if left is None else batch.slice(0, left)
-        for piece in render(rows, first):
-            yield Reply(payload=piece)
-        yield Reply(payload=b"", rows=rows.num_rows)
-        first = False
-        if left is not None:
-            left -= rows.num_rows
-            if left == 0:
-                return
 
 
 def batches(request: ShowRequest, formats: Mapping[str, Format]) -> Iterator[pa.RecordBatch]:
