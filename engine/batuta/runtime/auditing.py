@@ -96,12 +96,16 @@ class Auditor:
 
 @dataclass
 class _Work:
-    """One audit under way; `gaps` grows with what the record does not show."""
+    """One audit under way; `gaps` grows with what the record does not show.
+
+    `touched` are all runs of the dataset; `found` those since the time, or of a version told.
+    """
 
     auditor: Auditor
     place: Place
     since: str | None
     chapters: list[Chapter] = field(default_factory=list)
+    touched: list[RunRecord] = field(default_factory=list)
     found: list[RunRecord] = field(default_factory=list)
     gaps: list[str] = field(default_factory=list)
 
@@ -191,11 +195,14 @@ class _Work:
         ids = {str(run) for (run,) in store.rows(sql, (self.place.resource,))}
         entries = [each for chapter in self.chapters for each in chapter.entries]
         plans = {entry.plan for _, entry in entries}
-        found = [r for r in store.runs(MOST_RUNS) if r.id in ids or r.plan in plans]
-        if self.since is not None:
-            found = [r for r in found if r.ended_at is None or r.ended_at >= self.since]
-        self.found = found
-        by_plan = {run.plan for run in found}
+        self.touched = [r for r in store.runs(MOST_RUNS) if r.id in ids or r.plan in plans]
+        since = self.since
+        self.found = found = [
+            run
+            for run in self.touched
+            if since is None or run.ended_at is None or run.ended_at >= since or run.plan in plans
+        ]
+        by_plan = {run.plan for run in self.touched}
         for head, entry in entries:
             if entry.plan is not None and entry.plan not in by_plan:
                 self.gaps.append(
@@ -283,7 +290,7 @@ class _Work:
 
     def _signed(self) -> Iterator[Anchor]:
         """The heads of the egress log that signatures name."""
-        known = {run.id for run in self.found}
+        known = {run.id for run in self.touched}
         for version, said in self._said():
             head = said.get("egress_head")
             if isinstance(head, Mapping):

@@ -48,9 +48,23 @@ def test_since_begins_with_the_version_that_was_current_then(home: Shell) -> Non
 
     assert [v["version"] for v in home.audit("web", "--since", at)["versions"]] == [1, 2]
     assert [v["version"] for v in home.audit("web", "--since", "1d")["versions"]] == [0, 1, 2]
+
+
+def test_the_run_that_made_the_version_current_at_since_is_told_and_no_gap(home: Shell) -> None:
+    """It ended before that time, and is in the state all the same."""
+    path = _refusals(home, 3)
+    home.table("download", PUBLIC.slice(0, 1))
+    home.well("apply", "--yes")
+    whole = home.audit("web")
     later = home.audit("web", "--since", "2999-01-01")
-    assert [v["version"] for v in later["versions"]] == [2]
-    assert later["runs"] == []
+
+    (version,) = later["versions"]
+    assert version["version"] == 1
+    assert later["runs"] == whole["runs"][1:]
+    assert later["gaps"] == whole["gaps"] == []
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:2]))
+    gaps = home.audit("web", "--since", "2999-01-01")["gaps"]
+    assert [gap.partition(":")[0] for gap in gaps] == ["egress log (EGR304)"]
 
 
 def test_an_audit_holds_offline_with_the_trust_file_and_nothing_else(
