@@ -30,21 +30,35 @@ class Spot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
-    """A version that a run of this state made. `spot` is None where that was not written down."""
+    """A version that a run of this state made. `spot` is None where that was not written down.
+
+    `until` is when the run ended; None where it did not, or is not known any more.
+    """
 
     run: str
     digest: str
     spot: Spot | None
+    until: str | None
+
+    def is_since(self, time: str | None) -> bool:
+        """True where it may have been made after a time (None: at any time)."""
+        return time is None or self.until is None or self.until >= time
 
 
 def made_in(store: StateStore, resource: str) -> dict[str, Made]:
     """Return the versions of a resource that runs made, by digest."""
-    sql = "SELECT run, detail FROM steps WHERE action = ?"
+    sql = """
+        SELECT run, detail, json_extract(runs.record, '$.ended_at')
+        FROM steps LEFT JOIN runs ON runs.id = steps.run WHERE action = ?
+    """
     found: dict[str, Made] = {}
-    for run, text in store.rows(sql, (resource,)):
+    for run, text, ended in store.rows(sql, (resource,)):
         detail = json.loads(str(text))
         if isinstance(detail, dict) and isinstance(digest := detail.get("head"), str):
-            found[digest] = Made(run=str(run), digest=digest, spot=_spot_in(detail, "destination"))
+            found[digest] = Made(
+                run=str(run), digest=digest, spot=_spot_in(detail, "destination"),
+                until=str(ended) if ended is not None else None,
+            )  # fmt: skip
     return found
 
 
@@ -72,6 +86,10 @@ class Chapter:
     versions: list[Json] = field(default_factory=list)
     evidence: list[Json] = field(default_factory=list)
     gaps: list[str] = field(default_factory=list)
+
+    def is_written_since(self, time: str) -> bool:
+        """True where a version in it was made after a time."""
+        return any(entry.written_at > time for _, entry in self.entries)
 
     @property
     def body(self) -> dict[str, Json]:
@@ -144,8 +162,9 @@ def since_then(earlier: Sequence[Chapter], last: Chapter, since: str | None) -> 
     ordered = [*sorted(earlier, key=lambda chapter: chapter.begun), last]
     if since is None:
         return ordered
-    over = [later.begun <= since for later in ordered[1:]]
-    return [each for each, past in zip(ordered, [*over, False], strict=True) if not past]
+    current = max((n for n, each in enumerate(ordered) if each.begun <= since), default=0)
+    told = enumerate(ordered)
+    return [each for n, each in told if n >= current or each.is_written_since(since)]
 
 
 def _listed(versions: Sequence[int]) -> str:

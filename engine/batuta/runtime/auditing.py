@@ -118,9 +118,13 @@ class _Work:
         reader = Chronicler(trust=self.auditor.seals.keys[1], made=made, since=self.since)
         here = Spot(str(place.destination), place.platform)
         main = reader.read(place.dataset, here, head)
-        elsewhere = [each for each in made.values() if each.digest not in main.digests]
-        if self.since is not None and main.begun <= self.since:
-            elsewhere = []
+        # What was current at the time may lie elsewhere only where this log began later.
+        later = self.since is not None and main.begun > self.since
+        elsewhere = [
+            each
+            for each in made.values()
+            if each.digest not in main.digests and (later or each.is_since(self.since))
+        ]
         self.chapters = since_then([*self._before(reader, elsewhere)], main, self.since)
         for chapter in self.chapters:
             away = "" if chapter is main else f"at {chapter.spot.place}: "

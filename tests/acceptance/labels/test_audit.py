@@ -163,6 +163,38 @@ def test_the_versions_at_a_place_that_the_dataset_left_are_told_with_their_proof
     assert "at model/" in gap
 
 
+def test_a_version_since_a_time_that_was_cut_back_and_made_anew_is_a_gap(home: Shell) -> None:
+    """The log began before that time, but what it had since then is not all there."""
+    home.table("download", PUBLIC.slice(0, 1))
+    home.well("apply", "--yes")
+    at = home.entry("web", 1)["written_at"]
+    home.table("download", PUBLIC.slice(1, 1))
+    home.well("apply", "--yes")
+    for ending in ("json", "sig"):
+        (home.folder / "web" / "_log" / f"{2:020d}.{ending}").unlink()
+    home.well("data", "verify", "web", "--accept-head", "restored from a copy")
+    home.well("apply", "--yes", "--resync", "web")
+
+    (lost,) = [gap for gap in home.audit("web")["gaps"] if "any more" in gap]
+    assert lost in home.audit("web", "--since", at)["gaps"]
+    later = home.entry("web", 2)["written_at"]
+    assert not any("any more" in gap for gap in home.audit("web", "--since", later)["gaps"])
+
+
+def test_a_version_since_a_time_at_a_place_that_was_left_again_is_told(home: Shell) -> None:
+    """Sent there and back: the log at the last place began before that time."""
+    for place in ("elsewhere/", "model/"):
+        at = home.entry("model", 0)["written_at"]
+        home.write({"model": sovereign("secret/", place), "web": public("download/", "web/")})
+        home.well("apply", "--yes")
+    body = home.audit("model", "--since", at)
+
+    assert body["place"] == "model/"
+    (left,) = body["earlier"]
+    assert [v["place"] for v in left["versions"]] == ["elsewhere/"]
+    assert not any("does not have" in gap for gap in body["gaps"])
+
+
 def test_a_journal_that_did_not_keep_places_makes_a_gap(home: Shell) -> None:
     """As an older batuta wrote it: a version is known to be somewhere else, and not where."""
     with home.open() as engine, LeaseKeeper(engine.store, "test"):
