@@ -23,19 +23,46 @@ class Copies:
     gaps: list[str] = field(default_factory=list)
 
     def of(self, resource: str, places: Iterable[str]) -> list[Json]:
-        """Return the datasets made from `resource`, at any of its places, or from such a copy."""
+        """Return the datasets made from `resource`, at any of its places, or from such a copy.
+
+        One that was made from several of these is told once for each of them.
+        """
         records = {record.address: record for record in self.datasets.store.resources()}
-        logs = {a: self._entries(r) for a, r in records.items() if a != resource}
+        logs = {
+            a: [(entry, _sources(entry)) for entry in self._entries(record)]
+            for a, record in records.items()
+            if a != resource
+        }
+        lay = self._lay()
+        lay.setdefault(resource, set()).update(places)
         self._unrecorded(resource, records.keys())
         found: list[Json] = []
-        origins = [_Origin(resource, place) for place in places]
-        for origin in origins:
-            for address in list(logs):
-                made = [e for e in logs[address] if origin.is_read_by(e) and self._counts(e)]
-                if made:
-                    del logs[address]
-                    origins.append(_Origin(address, records[address].destination))
-                    found.append(_copy(records[address], origin.address, made))
+        seen = {resource}
+        origins = [resource]
+        for name in origins:
+            known = _spelled(name, lay.get(name, ()))
+            for address, entries in logs.items():
+                read = [e for e, sources in entries if address != name and sources & known]
+                # A copy that is older than the time may have been copied on since.
+                if read and address not in seen:
+                    seen.add(address)
+                    origins.append(address)
+                if made := [entry for entry in read if self._counts(entry)]:
+                    found.append(_copy(records[address], name, made))
+        return found
+
+    def _lay(self) -> dict[str, set[str]]:
+        """Return every place where each dataset lies, or a run of this state made a version."""
+        sql = """
+            SELECT DISTINCT action, json_extract(detail, '$.destination') FROM steps
+            WHERE json_extract(detail, '$.head') IS NOT NULL
+        """
+        found: dict[str, set[str]] = {}
+        for address, place in self.datasets.store.rows(sql):
+            if place is not None:
+                found.setdefault(str(address), set()).add(str(place))
+        for record in self.datasets.store.resources():
+            found.setdefault(record.address, set()).add(record.destination)
         return found
 
     def _counts(self, entry: LogEntry) -> bool:
@@ -64,20 +91,10 @@ class Copies:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class _Origin:
-    """A dataset that others may have been made from."""
-
-    address: str
-    place: str
-
-    def is_read_by(self, entry: LogEntry) -> bool:
-        """True where a commit took rows or files from it."""
-        if entry.source is None or not entry.added:
-            return False
-        name, place = self.address.partition("/")[2], self.place.rstrip("/")
-        read = _sources(entry.source.address)
-        return any(text in {f"dataset:{name}", place, f"{place}/"} for text in read)
+def _spelled(address: str, places: Iterable[str]) -> frozenset[str]:
+    """Return what a source that is this dataset may be called: its name, or any of its places."""
+    name = address.partition("/")[2]
+    return frozenset([f"dataset:{name}", *(place.rstrip("/") for place in places)])
 
 
 def _copy(record: ResourceRecord, made_from: str, made: Sequence[LogEntry]) -> Json:
@@ -92,14 +109,16 @@ def _copy(record: ResourceRecord, made_from: str, made: Sequence[LogEntry]) -> J
     }  # fmt: skip
 
 
-def _sources(text: str) -> Sequence[str]:
-    """The places that a spelled source reads: one, or those of a merge."""
-    where, _, said = text.partition(" {")
-    if where != "merge":
-        return (where,)
-    try:
-        listed = msgspec.json.decode("{" + said, type=dict[str, msgspec.Raw])["sources"]
-        parts: Iterable[str] = msgspec.json.decode(listed, type=list[str])
-    except (msgspec.MsgspecError, KeyError):
-        return ()
-    return tuple(part.partition(" {")[0] for part in parts)
+def _sources(entry: LogEntry) -> frozenset[str]:
+    """Return the places that a commit took rows or files from: one, or those of a merge."""
+    if entry.source is None or not entry.added:
+        return frozenset()
+    where, _, said = entry.source.address.partition(" {")
+    parts: Iterable[str] = (where,)
+    if where == "merge":
+        try:
+            listed = msgspec.json.decode("{" + said, type=dict[str, msgspec.Raw])["sources"]
+            parts = msgspec.json.decode(listed, type=list[str])
+        except (msgspec.MsgspecError, KeyError):
+            parts = ()
+    return frozenset(part.partition(" {")[0].rstrip("/") for part in parts)

@@ -305,7 +305,7 @@ class _Work:
     def copies(self) -> list[Json]:
         """Datasets that batuta made from this one, or from such a copy, as far as the state knows."""
         looked = Copies(self.auditor.datasets, self.since)
-        places = dict.fromkeys(chapter.spot.place for chapter in reversed(self.chapters))
+        places = {chapter.spot.place for chapter in self.chapters}
         found = looked.of(self.place.resource, places)
         self.gaps += looked.gaps
         return found

@@ -333,6 +333,43 @@ def test_a_copy_of_a_copy_is_told_with_what_it_was_made_from(home: Shell) -> Non
     assert copies["Dataset/fourth"]["made_from"] == copies["Dataset/third"]["resource"]
 
 
+def test_a_copy_is_told_with_the_versions_that_it_took_from_each_place(home: Shell) -> None:
+    """One dataset, read where it lay first and where it lies now, and through a copy of it."""
+    home.write({"model": sovereign("secret/", "now/"), "web": public("download/", "web/")})
+    home.table("secret", SECRET.slice(0, 2))
+    home.well("apply", "--yes")
+    for place in ("model/", "now/", "model/", "mine/"):
+        home.well("data", "sync", place, "taken/", "--format", "parquet", "--yes")
+    found = [
+        (copy["made_from"].partition("-")[0], [v["version"] for v in copy["versions"]])
+        for copy in home.audit("model")["copies"]
+        if copy["resource"].startswith("Dataset/taken")
+    ]
+    assert found == [("Dataset/model", [0, 1, 2]), ("Dataset/mine", [3])]
+
+
+def test_a_copy_of_a_place_that_a_copy_left_is_told(home: Shell) -> None:
+    specs = {"model": sovereign("secret/", "model/"), "web": public("download/", "web/")}
+    for place in ("first/", "second/"):
+        home.write(specs | {"on": sovereign("model/", place)})
+        home.well("apply", "--yes")
+    home.well("data", "sync", "first/", "third/", "--format", "parquet", "--yes")
+    copies = {c["resource"].partition("-")[0]: c for c in home.audit("model")["copies"]}
+
+    assert copies["Dataset/third"]["made_from"] == "Dataset/on"
+
+
+def test_what_was_copied_on_since_a_time_is_told_though_the_first_copy_is_older(
+    home: Shell,
+) -> None:
+    home.well("data", "sync", "mine/", "third/", "--format", "parquet", "--yes")
+    at = home.entry("third", 0)["written_at"]
+    (copy,) = home.audit("model", "--since", at)["copies"]
+
+    assert home.entry("mine", 0)["written_at"] < at
+    assert copy["resource"].startswith("Dataset/third")
+
+
 def test_a_dataset_that_is_no_longer_recorded_may_be_a_copy_and_is_said(home: Shell) -> None:
     assert not any("no longer recorded" in gap for gap in home.audit("model")["gaps"])
     (record,) = [r for r in _resources(home) if r.startswith("Dataset/mine")]
