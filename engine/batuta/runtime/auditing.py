@@ -262,7 +262,9 @@ class _Work:
     def connections(self) -> dict[str, Json]:
         """What the workers of these runs tried to reach, as the egress log has it."""
         record = self.auditor.egress
-        checked = record.verify(self._signed()).log
+        held = record.verify(self._signed())
+        checked = held.log
+        self.gaps += [f"the egress log is not anchored by {why}" for why in held.unread]
         self.gaps += [
             f"egress log ({found.code}): {found.detail.rstrip('.')}" for found in checked.findings
         ]

@@ -1,19 +1,19 @@
 """The egress log of a workspace together with what the states beside it keep of its ends.
 
 Each run keeps the head of the log when it ends. All environments write into one log, so the runs
-in all their states count.
+in all their states count; but a state that cannot be read says nothing about the log.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from batuta.model.diagnostic import BatutaError, Diagnostic
+from batuta.model.diagnostic import BatutaError
 from batuta.model.egress import NO_LINES
 from batuta.model.state import RunRecord
 from batuta.runtime.egress.anchors import Anchor
 from batuta.runtime.egress.audit_read import Verified, verify
-from batuta.runtime.state.store import StateStore
+from batuta.runtime.state.foreign import runs_in
 
 MOST_RUNS = 1_000_000
 _CUT_SHORT = frozenset({"running", "dead"})
@@ -21,10 +21,15 @@ _CUT_SHORT = frozenset({"running", "dead"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """The log, held against what is kept of it. `loose` are runs whose end is not anchored."""
+    """The log, held against what is kept of it.
+
+    `loose` are runs whose end is not anchored; `unread` says of states why they could not be read,
+    which is no mistake in the log.
+    """
 
     log: Verified
     loose: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +42,11 @@ class EgressRecord:
     def verify(self, more: Iterable[Anchor] = ()) -> Held:
         """Follow the log's chain and hold it against the states' anchors, and `more`."""
         # A head is in the log before it is in a state, so the states are read first.
-        problems: list[Diagnostic] = []
-        runs = [run for state in self.states for run in _runs(state, problems)]
-        found = verify(self.path, anchors=[*map(anchor_of, runs), *more])
-        log = replace(found, findings=(*found.findings, *problems))
+        unread: list[str] = []
+        runs = [run for state in self.states for run in _runs(state, unread)]
+        log = verify(self.path, anchors=[*map(anchor_of, runs), *more])
         loose = (run.id for run in runs if run.status != "running" and not is_anchored(run))
-        return Held(log=log, loose=tuple(loose))
+        return Held(log=log, loose=tuple(loose), unread=tuple(unread))
 
 
 def is_anchored(run: RunRecord) -> bool:
@@ -55,15 +59,9 @@ def anchor_of(run: RunRecord) -> Anchor:
     return Anchor(run.egress_head or NO_LINES, f"run {run.id}")
 
 
-def _runs(state: Path, problems: list[Diagnostic]) -> Iterator[RunRecord]:
+def _runs(state: Path, unread: list[str]) -> Iterator[RunRecord]:
     try:
-        store = StateStore(state)
+        yield from runs_in(state)
     except BatutaError as error:
-        problems.extend(error.diagnostics)
-        return
-    try:
-        yield from store.runs(MOST_RUNS)
-    except BatutaError as error:
-        problems.extend(error.diagnostics)
-    finally:
-        store.close()
+        (first, *_) = error.diagnostics
+        unread.append(f"{state.name}: {first.detail.rstrip('.')} ({first.code})")

@@ -3,9 +3,11 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -242,13 +244,40 @@ def test_an_end_that_was_cut_off_is_found_by_what_any_environment_kept(
     assert (code, "batuta_egress_log_whole 0\n" in said) == (14, True)
 
 
-def test_a_state_that_cannot_be_read_hides_no_line_and_is_said(folder: Path) -> None:
+def test_a_state_that_cannot_be_read_is_said_and_the_log_is_whole_all_the_same(
+    folder: Path,
+) -> None:
+    """It may be another environment's, of a newer batuta: no mistake in the log."""
     _write(_log(folder), LINES)
     (folder / ".batuta" / "state-other.db").write_bytes(b"no database" * 1000)
-    code, said = _run(folder)
-    assert code == 1
+    newer = folder / ".batuta" / "state-prod.db"
+    _at_version(newer, 99)
+    said = _said(folder)
     assert "exfil.example.test:443" in said
-    assert "error[STA102]" in said
+    assert "The egress log is whole: 11 lines" in said
+    assert "not anchored by state-prod.db: Its format is 99" in said
+    assert "(STA101)" in said
+    assert "not anchored by state-other.db:" in said
+    _, text = _run(folder, "--format", "json")
+    assert len(json.loads(text.splitlines()[-1])["states_not_read"]) == 2
+
+
+def test_an_older_state_of_another_environment_anchors_and_stays_as_it_is(folder: Path) -> None:
+    path = _log(folder)
+    _write(path, LINES)
+    _kept(folder, head_of(path), name="prod")
+    older = folder / ".batuta" / "state-prod.db"
+    _at_version(older, 1)
+    before = older.read_bytes()
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:3]))
+    code, said = _run(folder)
+    assert (code, "error[EGR304]" in said) == (14, True)
+    assert older.read_bytes() == before
+
+
+def _at_version(state: Path, version: int) -> None:
+    with closing(sqlite3.connect(state)) as database:
+        database.execute(f"PRAGMA user_version={version}")
 
 
 def test_looking_at_the_log_makes_no_state(folder: Path) -> None:

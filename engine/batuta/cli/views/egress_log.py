@@ -122,9 +122,11 @@ def verdict(page: Page, held: "Held") -> list[Line]:
     lines = figures.counted(found.rows, "line")
     if found.findings:
         head = line("The egress log is ", Span("NOT whole", RED), f": {lines} read")
-        return [head, (), *diagnostics.view(page, found.findings, diagnostics.no_source)]
+        mistakes = diagnostics.view(page, found.findings, diagnostics.no_source)
+        return [head, *_unread(page, held), (), *mistakes]
     if found.head.n == 0:
-        return [line("No worker has tried to reach anything yet: there is no egress log.")]
+        nothing = line("No worker has tried to reach anything yet: there is no egress log.")
+        return [nothing, *_unread(page, held)]
     torn = f", {figures.counted(found.torn, 'line')} torn by a crash" if found.torn else ""
     whole = line("The egress log is ", Span("whole", GREEN), f": {lines}{torn}")
     return [whole, line(f"  head: line {found.head.n} ({found.head.digest})"), *_anchor(page, held)]
@@ -141,7 +143,11 @@ def _anchor(page: Page, held: "Held") -> list[Line]:
         newest = held.loose[0]
         text = f"not anchored: {figures.counted(len(held.loose), 'run')}, the last one {newest}"
         found += prose(page, text, indent=2)
-    return found
+    return found + _unread(page, held)
+
+
+def _unread(page: Page, held: "Held") -> list[Line]:
+    return [each for why in held.unread for each in prose(page, f"not anchored by {why}", indent=2)]
 
 
 def attempt_json(attempt: "Attempt") -> str:
@@ -156,7 +162,7 @@ def verdict_json(held: "Held") -> str:
         "kind": "log", "whole": not found.findings, "lines": found.rows, "torn": found.torn,
         "head": asdict(found.head),
         "anchor": None if anchor is None else {**asdict(anchor.head), "kept_by": anchor.kept_by},
-        "runs_not_anchored": len(held.loose),
+        "runs_not_anchored": len(held.loose), "states_not_read": list(held.unread),
         "findings": [
             {"code": each.code, "detail": each.detail, "fix": each.fix,
              "locations": [str(place) for place in each.locations]}

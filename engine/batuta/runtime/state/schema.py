@@ -61,6 +61,15 @@ def migrate(database: sqlite3.Connection, lineage: str) -> None:
     (version,) = database.execute("PRAGMA user_version").fetchone()
     while version < STATE_FORMAT_VERSION:
         version = _step(database)
+    refuse_newer(version)
+    database.execute(
+        "INSERT OR IGNORE INTO meta (key, value) VALUES ('lineage', ?), ('serial', '0')",
+        (lineage,),
+    )
+
+
+def refuse_newer(version: int) -> None:
+    """Refuse a database whose format is `version` where that is not known here: STA101."""
     if version > STATE_FORMAT_VERSION:
         raise BatutaError(
             Diagnostic(
@@ -70,10 +79,6 @@ def migrate(database: sqlite3.Connection, lineage: str) -> None:
                 fix="Update batuta, or use the version that wrote the state.",
             )
         )
-    database.execute(
-        "INSERT OR IGNORE INTO meta (key, value) VALUES ('lineage', ?), ('serial', '0')",
-        (lineage,),
-    )
 
 
 def _step(database: sqlite3.Connection) -> int:

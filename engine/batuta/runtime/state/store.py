@@ -57,7 +57,7 @@ class StateStore:
             path.parent.mkdir(parents=True, exist_ok=True)
             migrate(self._database(), str(uuid.uuid4()))
         except (sqlite3.DatabaseError, OSError) as error:
-            raise _unusable(path, error) from error
+            raise unusable(path, error) from error
         self._writer: threading.Thread | None = None
 
     def _database(self) -> sqlite3.Connection:
@@ -138,7 +138,7 @@ class StateStore:
         except (sqlite3.Error, StateLocked) as error:
             if database.in_transaction:
                 database.execute("ROLLBACK")
-            failure = error if isinstance(error, StateLocked) else _unusable(self.path, error)
+            failure = error if isinstance(error, StateLocked) else unusable(self.path, error)
             for _, done in batch:
                 done.set_exception(failure)
             return
@@ -164,7 +164,7 @@ class StateStore:
         try:
             return self._database().execute(sql, values).fetchall()
         except sqlite3.DatabaseError as error:
-            raise _unusable(self.path, error) from error
+            raise unusable(self.path, error) from error
 
     @property
     def lineage(self) -> str:
@@ -179,22 +179,22 @@ class StateStore:
     def resources(self) -> Iterator[ResourceRecord]:
         """Yield all resource records in order of address."""
         for (text,) in self.rows("SELECT record FROM resources ORDER BY address"):
-            yield _decode(text, ResourceRecord)
+            yield decode(text, ResourceRecord)
 
     def resource(self, address: str) -> ResourceRecord | None:
         """Return one record, None where the resource is not known."""
         rows = self.rows("SELECT record FROM resources WHERE address = ?", (address,))
-        return _decode(rows[0][0], ResourceRecord) if rows else None
+        return decode(rows[0][0], ResourceRecord) if rows else None
 
     def runs(self, limit: int = 50) -> list[RunRecord]:
         """Return the newest runs first."""
         rows = self.rows("SELECT record FROM runs ORDER BY sequence DESC LIMIT ?", (limit,))
-        return [_decode(text, RunRecord) for (text,) in rows]
+        return [decode(text, RunRecord) for (text,) in rows]
 
     def unfinished_runs(self) -> list[RunRecord]:
         """Return runs that are marked as running, oldest first."""
         rows = self.rows("SELECT record FROM runs WHERE status = 'running' ORDER BY sequence")
-        return [_decode(text, RunRecord) for (text,) in rows]
+        return [decode(text, RunRecord) for (text,) in rows]
 
     def steps(self, run: str) -> list[StepRecord]:
         """Return the steps of a run in order of action and step."""
@@ -332,7 +332,8 @@ def _encode(record: ResourceRecord | RunRecord) -> str:
     return canonical_bytes(msgspec.to_builtins(record)).decode()
 
 
-def _decode(text: object, kind: type[_T]) -> _T:
+def decode(text: object, kind: type[_T]) -> _T:
+    """Return the record in `text`; STA103 where it is none."""
     try:
         return msgspec.json.decode(str(text), type=kind)
     except (msgspec.ValidationError, msgspec.DecodeError) as error:
@@ -352,7 +353,8 @@ def _damage(detail: str) -> Diagnostic:
     )
 
 
-def _unusable(path: Path, error: Exception) -> BatutaError:
+def unusable(path: Path, error: Exception) -> BatutaError:
+    """Return STA102: the database at `path` is not one, or cannot be opened, read or written."""
     return BatutaError(
         Diagnostic(
             code="STA102",
