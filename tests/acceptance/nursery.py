@@ -111,9 +111,10 @@ class Nursery:
         if not body:
             return False
         channel, told = passed
+        wanted = json.loads(body)  # here, where one that was cut off ends the nursery and no child
         number = os.fork()
         if number == 0:
-            _become(json.loads(body), channel)
+            _become(wanted, channel)
         os.close(channel)
         process = os.pidfd_open(number)
         self._ends[process] = number, socket.socket(fileno=told)

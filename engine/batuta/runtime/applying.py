@@ -10,6 +10,7 @@ from pathlib import Path
 from batuta.core.stale import Now, WorldNow, stale
 from batuta.model.address import parse_address
 from batuta.model.diagnostic import BatutaError, Diagnostic, StalePlan
+from batuta.model.egress import LogHead
 from batuta.model.event import ActionFinished, Event, RunReport, RunStarted
 from batuta.model.log import Head
 from batuta.model.plan import (
@@ -201,9 +202,20 @@ class Applier:
             run, ended_at=now_utc(), status=report.status,
             done=sum(o.status == "done" for o in touched),
             failed=sum(o.status == "failed" for o in touched), bytes_read=report.bytes_read,
-            refused=report.refused, egress_head=gate.head(),
+            refused=report.refused, egress_head=_head_at_end(run, gate),
         )  # fmt: skip
         self.store.write([put_run(ended)])
+
+
+def _head_at_end(run: RunRecord, gate: Gate) -> LogHead | None:
+    """The end of the egress log; where it cannot be read, that of the start anchors what it can.
+
+    The data is committed by now, and the run has to be recorded whatever becomes of that log.
+    """
+    try:
+        return gate.head()
+    except BatutaError:
+        return run.egress_head
 
 
 def _new_id() -> str:

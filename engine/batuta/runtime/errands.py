@@ -9,6 +9,7 @@ import hashlib
 import os
 import secrets
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -92,15 +93,17 @@ class Errands:
     def own(self, name: str, place: Address, platform: str | None) -> Way | None:
         """Return the way of this process itself to a place, for its log, its commits, its files.
 
-        It is that of the dataset `name`, whose end lies there; without one, that which a place
-        has by itself. None: what lies on this machine needs none.
+        It is that of the dataset `name` where its end lies there; else, that which a place has by
+        itself. None: what lies on this machine needs none.
         """
         if place.inner.scheme == "file":
             return None
-        try:
-            border = self.bounds(name)
-        except KeyError:
-            border = self.beyond(place, platform)
+        there = border = self.beyond(place, platform)
+        with suppress(KeyError):
+            mine = self.bounds(name)
+            # A place that the dataset has left is none of its ends any more.
+            if set(there.destination) <= {*mine.source, *mine.destination}:
+                border = mine
         policy = narrow(border.policy, (*border.source, *border.destination))
         return Way(policy=policy, whole=border.policy, keeps=True)
 

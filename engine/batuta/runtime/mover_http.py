@@ -10,7 +10,7 @@ import socket
 import ssl
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 
 from batuta.model.diagnostic import ConnectorError, Failure
 from batuta.model.transfer import Input
@@ -73,7 +73,7 @@ class Head:
         return found[1] if found else None
 
 
-@cache
+@lru_cache(maxsize=4)  # of the latest runs: each has a file of its own
 def tls_context(ca_file: str | None) -> ssl.SSLContext:
     """The system's trusted authorities, or the gateway's in a file; host names are checked."""
     return ssl.create_default_context(cafile=ca_file)

@@ -4,7 +4,7 @@ import base64
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from functools import cache
+from functools import lru_cache
 from typing import NamedTuple
 
 from batuta.model.diagnostic import Failure
@@ -63,7 +63,7 @@ class Target(NamedTuple):
     path: str
 
 
-@cache
+@lru_cache(maxsize=64)
 def _origin(scheme: str, netloc: str, way: Proxy | None) -> Origin:
     secure = scheme == "https"
     host, port = netloc, 443 if secure else 80

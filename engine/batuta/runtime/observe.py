@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -32,13 +33,14 @@ from batuta.runtime.retried import RetriedFiles
 from batuta.runtime.retry import retrying
 from batuta.runtime.seals import Seals
 from batuta.runtime.uniting import Opened
-from batuta.runtime.worker.pool import WorkerPool
+from batuta.runtime.worker.pool import WorkerPool, decoded
 from batuta.runtime.worker.posting import Errand
 from batuta.runtime.worker.wire import ObserveRequest, PartitionsRequest, Reply, Request
 
 Listen = Callable[[Event], None]
 _THREADS = 4  # more of them wait for each other, not for the two ends
 _MOST_KEYS = 20
+_CHANGES: Any = tuple[Partition, ...] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,7 +169,8 @@ class Observer:
 
         errand = self.errands.control(name, spec, (access, inner))
         self._ask(Request(partitions=request), f"the changes of {spec.address}", told, errand)
-        return msgspec.msgpack.decode(answer[-1], type=tuple[Partition, ...] | None)
+        found: tuple[Partition, ...] | None = decoded(answer[-1], _CHANGES, str(spec.address))
+        return found
 
     def _relative(self, diagnostics: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:
         """Name files as the manifests do: a plan says nothing of the machine that made it."""

@@ -5,6 +5,7 @@ time of one that imports what a run needs. So each part is imported where it is 
 """
 
 import os
+import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -37,6 +38,10 @@ if TYPE_CHECKING:
     from batuta.runtime.worker.pool import WorkerPool
 
 Listen = Callable[[Event], None]
+_OPENED = (
+    "pool", "cache", "store", "observer", "borders", "egress", "datasets", "labels", "auditor",
+)  # fmt: skip
+"""What is closed, or made of what is: it is made anew at the next use."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,10 +80,12 @@ class Parts:
             self.pool.end_ways()
         if self._looking is not None:
             self._looking.close()
+            self._looking = None
         for name in ("pool", "cache", "store"):
             if name in self.__dict__:
                 getattr(self, name).close()
-                del self.__dict__[name]
+        for name in _OPENED:
+            self.__dict__.pop(name, None)
 
     # -- what it is made of, each opened at first use ---------------------------------------
 
@@ -138,8 +145,10 @@ class Parts:
         )  # fmt: skip
         datasets = {dataset.name: dataset for dataset in self.desired.datasets}
         if self._looking is None:
-            self._looking = self._gate(self.desired.workspace.site, "look", lambda _event: None)
-        self.pool.warden.gate = self._looking
+            run = f"look-{secrets.token_hex(6)}"
+            self._looking = self._gate(self.desired.workspace.site, run, lambda _event: None)
+        if self.pool.warden.gate is None:
+            self.pool.warden.gate = self._looking
         return Observer(
             connections, self.pool, self.cache, self._errands(datasets), datasets,
             self.seals, self._at_rest,
@@ -184,7 +193,8 @@ class Parts:
         finally:
             self.pool.end_ways()
             gate.close()
-            warden.gate = before
+            # What looked for the first time meanwhile goes on by the gate for looking.
+            warden.gate = before or self._looking
 
     def _errands(self, datasets: Mapping[str, Dataset]) -> "Errands":
         from batuta.runtime.errands import Errands

@@ -13,9 +13,12 @@ from batuta.model.diagnostic import ConnectorError, Failure
 from batuta.model.log import Snapshot
 from batuta.model.transfer import Input
 from batuta.runtime.retry import retrying
+from batuta.runtime.worker.pool import trouble
 from batuta.runtime.worker.wire import Reply, ShowRequest, Style
 
 Ask = Callable[[ShowRequest, Callable[[Reply], None]], None]
+_MOST_BARE = 8
+"""Pieces of cells without rows that may come one after the other: those of empty parts."""
 _ANEW = frozenset({Failure.TRANSIENT, Failure.THROTTLED, Failure.EXPIRED, Failure.CHANGED})
 
 
@@ -44,6 +47,7 @@ class Showing:
     _inputs: list[Input] = field(default_factory=list)
     _heard: int = 0
     _rows: int = 0
+    _bare: int = 0
 
     def run(self, stop: threading.Event) -> None:
         """Show everything that was asked for.
@@ -75,7 +79,7 @@ class Showing:
     def _once(self, number: int) -> None:
         facts, limit = self.snapshot.entry.facts, self.wish.limit
         assert facts.schema is not None
-        before = self._heard
+        before, self._bare = self._heard, 0
         request = ShowRequest(
             input=self._inputs[number], format=facts.format, schema=facts.schema,
             style=self.wish.style, limit=None if limit is None else limit - self._rows,
@@ -93,6 +97,11 @@ class Showing:
         if reply.payload is None:
             return
         self._heard += 1
+        # Cells are kept here until the last; a long value of the others comes in many pieces.
+        self._bare = 0 if reply.rows or self.wish.style != "cells" else self._bare + 1
+        over = self.wish.limit is not None and self._rows + reply.rows > self.wish.limit
+        if reply.rows < 0 or over or self._bare > _MOST_BARE:
+            raise trouble("the rows", "it sent more than it was asked for")
         self._rows += reply.rows
         if reply.payload:
             self.told(reply.payload)

@@ -37,7 +37,7 @@ from batuta.runtime.retry import retrying
 from batuta.runtime.sandbox.levels import Choice
 from batuta.runtime.staging import taken
 from batuta.runtime.state.store import StateStore, put_chunk, put_transfer
-from batuta.runtime.worker.pool import WorkerPool
+from batuta.runtime.worker.pool import WorkerPool, decoded
 from batuta.runtime.worker.wire import (
     Access,
     CutsRequest,
@@ -193,12 +193,14 @@ class TransferRun:
         request = Request(cuts=CutsRequest(input=source, format=format_name))
         name = f"{source.key} for {self.action.target.resource}"
         retrying(lambda: self._serve(request, name, told), self.pool.stop, self.retold)
-        return msgspec.msgpack.decode(answer[-1], type=tuple[Cut, ...])
+        return decoded(answer[-1], tuple[Cut, ...], self.action.target.resource)
 
     def _inputs(self, units: Sequence[Unit]) -> Sequence[Input]:
         if self.upstream is not None:
             return self._listing(self.upstream).inputs(self.state, units)
-        return msgspec.msgpack.decode(self._ask_source("inputs", units), type=tuple[Input, ...])
+        return decoded(
+            self._ask_source("inputs", units), tuple[Input, ...], self.action.target.resource
+        )
 
     def _partitions(self) -> Sequence[Partition]:
         transfer = self.action.transfer
@@ -209,7 +211,7 @@ class TransferRun:
                 transfer.source, self.state, self.units, transfer.output.target_bytes
             )
         listed = self._ask_source("partitions", self.units)
-        return msgspec.msgpack.decode(listed, type=tuple[Partition, ...])
+        return decoded(listed, tuple[Partition, ...], self.action.target.resource)
 
     def _copies(self) -> list[CopyTask]:
         transfer = self.action.transfer

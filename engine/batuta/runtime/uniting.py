@@ -7,8 +7,6 @@ checkpoint as in any transfer; with one, a single task reads them all.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 
-import msgspec
-
 from batuta.core.selection import source_text
 from batuta.core.uniting import Input as Joined
 from batuta.core.uniting import inputs_of, numbered, unnumbered
@@ -30,6 +28,7 @@ from batuta.model.transfer import (
 from batuta.runtime.retry import retrying
 from batuta.runtime.state.store import put_chunk
 from batuta.runtime.transfer import Staged, TransferRun, levels_of, without_keys
+from batuta.runtime.worker.pool import decoded
 from batuta.runtime.worker.wire import Access, PartitionsRequest, Reply, Request, TaskRequest
 
 # The name of no column: what has it as its source is written as nulls.
@@ -144,7 +143,7 @@ class UniteRun(TransferRun):
         if opened.local is not None:
             return self._listing(opened.local).inputs(state, plain)
         answer = self._ask_part(number, replace(state, units=()), plain, "inputs")
-        return msgspec.msgpack.decode(answer, type=tuple[Input, ...])
+        return decoded(answer, tuple[Input, ...], self.action.target.resource)
 
     # -- by key -------------------------------------------------------------------------------
 
@@ -214,7 +213,7 @@ class UniteRun(TransferRun):
             listing = self._listing(opened.local)
             return listing.partitions(opened.spec, state, units, target_bytes)
         answer = self._ask_part(number, state, units, "partitions")
-        return msgspec.msgpack.decode(answer, type=tuple[Partition, ...])
+        return decoded(answer, tuple[Partition, ...], self.action.target.resource)
 
     def _ask_part(self, number: int, state: SourceState, units: Sequence[Unit], want: str) -> bytes:
         opened = self.sources[number]

@@ -144,6 +144,10 @@ def test_a_store_is_written_and_read_through_the_gateway_which_says_who_and_what
         if row["worker"] == SUPERVISOR and row["event"] == "request"
     }
     assert ("PUT", "_log/00000000000000000000.json") in own
+    code, text = space.run("drift")
+    assert code == 0, text
+    runs = {row["run"].partition("-")[0] for row in _rows(space)[len(told) :]}
+    assert runs == {"drift"}  # and not the gate of whoever only looks
 
 
 @requires_kernel("user namespaces")

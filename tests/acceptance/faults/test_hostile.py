@@ -126,7 +126,7 @@ def test_damaged_files_cost_their_own_dataset_a_diagnostic_and_nothing_more(spac
     finally:
         engine.close()
     ends = {outcome.address.partition("/")[2]: outcome for outcome in report.outcomes}
-    assert ends["good"].status == "done"
+    assert ends["good"].status == "done", ends["good"].diagnostics
     for number in range(40):
         outcome = ends[f"bad-{number}"]
         assert outcome.status == "failed" if number < 20 else outcome.status in {"done", "failed"}

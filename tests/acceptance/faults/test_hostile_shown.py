@@ -154,7 +154,7 @@ def test_a_worker_that_was_taken_over_promises_more_than_it_sends(lone: Space) -
     )
     before = f"prepare_workers({code!r})\n{IN_SIX_SECONDS}"
     code_, text, _, own = watched(lone, "data", "cat", "bad/", before=before)
-    refused(code_, text, "WRK201", "no progress")
+    refused(code_, text, "WRK201", "too long")
     assert own < 200 * MIB
 
 

@@ -440,3 +440,28 @@ def test_an_authority_is_trusted_where_the_rest_of_batuta_trusts_it(
     with pytest.raises(ConnectorError) as caught:
         S3Files(other, parse_address("s3://lake/a/")).exists()
     assert caught.value.kind is Failure.PERMANENT
+
+
+class ClientHttpProxyError(Exception):
+    """Named and filled in as the HTTP client's own."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status, self.message = status, message
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [(403, "AWS124", Failure.PERMANENT), (502, "AWS107", Failure.TRANSIENT)],
+)
+def test_what_the_gateway_refuses_is_not_tried_again(status: int, code: str, kind: Failure) -> None:
+    try:
+        try:
+            raise ClientHttpProxyError(status, "host.not_allowed")
+        except ClientHttpProxyError:
+            raise OSError("Failed to connect to proxy URL")  # noqa: B904 - as the library does
+    except OSError as error:
+        found = faults.of_exception("Listing s3://lake/", error)
+    assert (found.diagnostics[0].code, found.kind) == (code, kind)
+    assert "host.not_allowed" in found.diagnostics[0].detail
+    assert "proxy" not in found.diagnostics[0].detail

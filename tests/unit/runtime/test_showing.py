@@ -22,7 +22,7 @@ from batuta.model.table import TableSchema
 from batuta.runtime.registry import formats
 from batuta.runtime.showing import Showing, Wish
 from batuta.runtime.worker.show import show
-from batuta.runtime.worker.wire import Reply, ShowRequest
+from batuta.runtime.worker.wire import Reply, ShowRequest, Style
 from tests.unit.connectors.alimentar_bench import draft
 
 SCHEMA = pa.schema([pa.field("id", pa.int64())])
@@ -65,11 +65,13 @@ class Worker:
             heard(reply)
 
 
-def shown(store: DatasetStore, worker: Worker, limit: int | None = None) -> str:
+def shown(
+    store: DatasetStore, worker: Worker, limit: int | None = None, style: Style = "csv"
+) -> str:
     pieces: list[bytes] = []
     Showing(
         dataset=store, snapshot=store.readable(None, dict(formats())),
-        wish=Wish(style="csv", limit=limit), ask=worker.ask, told=pieces.append,
+        wish=Wish(style=style, limit=limit), ask=worker.ask, told=pieces.append,
     ).run(Event())  # fmt: skip
     return b"".join(pieces).decode()
 
@@ -172,3 +174,33 @@ def rendered(tmp_path: Path, columns: list[tuple[str, str]]) -> bytes:
     schema = schema_of(pa.schema(columns))
     request = ShowRequest(input=source, format="parquet", schema=schema, style="jsonl")
     return b"".join(reply.payload or b"" for reply in show(request, formats()))
+
+
+@pytest.mark.parametrize("rows", [4, -1, 10**9])
+def test_a_worker_that_sends_more_than_was_asked_for_is_not_listened_to(
+    tmp_path: Path, rows: int
+) -> None:
+    store = committed(tmp_path / "d", [ids(0, 10)])
+    worker = Worker()
+    real = worker.ask
+
+    def ask(request: ShowRequest, heard: Callable[[Reply], None]) -> None:
+        heard(Reply(payload=b"x" * 100, rows=rows))
+        real(request, heard)
+
+    worker.ask = ask  # type: ignore[method-assign]  # somebody has taken it over
+    with pytest.raises(ConnectorError, match="more than it was asked for"):
+        shown(store, worker, limit=3)
+
+
+def test_pieces_without_rows_do_not_go_on_for_ever(tmp_path: Path) -> None:
+    store = committed(tmp_path / "d", [ids(0, 10)])
+    worker = Worker()
+
+    def ask(_request: ShowRequest, heard: Callable[[Reply], None]) -> None:
+        for _ in range(1000):
+            heard(Reply(payload=b"x" * 100))
+
+    worker.ask = ask  # type: ignore[assignment, method-assign]  # likewise
+    with pytest.raises(ConnectorError, match="more than it was asked for"):
+        shown(store, worker, limit=3, style="cells")

@@ -2,9 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
-
-import msgspec
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from batuta.cli.views.page import shorten, table
 from batuta.cli.views.screen import Screen
@@ -15,7 +13,11 @@ if TYPE_CHECKING:
 _CELL = 60
 _ARROW_END = b"\xff\xff\xff\xff\0\0\0\0"
 """What an Arrow stream ends with: a message without content."""
-_Cells = tuple[list[str], list[list[str]]]
+
+
+class _Cells(NamedTuple):
+    header: list[str]
+    rows: list[list[str]]
 
 
 class Writer(Protocol):
@@ -73,8 +75,11 @@ class Table:
     def take(self, piece: bytes) -> None:
         """Keep the cells."""
         glyphs = self.screen.page.glyphs
-        self.header, rows = msgspec.msgpack.decode(piece, type=_Cells)
-        self.shown += [[shorten(cell, _CELL, glyphs) for cell in row] for row in rows]
+        from batuta.runtime.worker.pool import decoded
+
+        cells = decoded(piece, _Cells, "the rows")
+        self.header = cells.header
+        self.shown += [[shorten(cell, _CELL, glyphs) for cell in row] for row in cells.rows]
 
     def end(self) -> None:
         """Lay them out."""

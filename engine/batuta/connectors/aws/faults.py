@@ -33,6 +33,7 @@ SUMMARIES = {
     "AWS121": "The bucket is in another region",
     "AWS122": "The clock of this machine is off",
     "AWS123": "The prefix is a table of another format",
+    "AWS124": "The way to the service is closed",
 }
 
 _FIXES = {
@@ -60,6 +61,8 @@ _FIXES = {
     "AWS120": "Correct the option in the Platform's document.",
     "AWS121": "Set `region` of the Platform to the bucket's own.",
     "AWS123": "Read the table by its own address, or set `format: files` to copy it whole.",
+    "AWS124": "Allow the host in the EgressPolicy that applies; `batuta egress log --refused` says"
+    " what was refused, and why.",
     "AWS122": "Set the machine's clock (timedatectl set-ntp true); signatures carry the time.",
 }
 
@@ -206,6 +209,11 @@ def of_exception(what: str, exception: BaseException) -> ConnectorError:
         own := next((each for each in causes if isinstance(each, ConnectorError)), None)
     ) is not None:
         return own
+    if (verdict := _verdict(exception)) is not None:
+        status, text = verdict
+        if status == 403:
+            return failure("AWS124", f"{what}: the gateway refused it ({text}).")
+        return failure("AWS107", f"{what}: the gateway got no answer ({text}).", Failure.TRANSIENT)
     if (refusal := refusal_of(exception)) is not None:
         return of_error(what, refusal.status, refusal.error, refusal.retry_after)
     why = f"{what}: {str(exception).rstrip('.') or type(exception).__name__}."
@@ -213,6 +221,24 @@ def of_exception(what: str, exception: BaseException) -> ConnectorError:
         return failure("AWS104", why)
     final = _is_of_certificate(exception)
     return failure("AWS107", why, Failure.PERMANENT if final else Failure.TRANSIENT)
+
+
+def _verdict(exception: BaseException | None) -> tuple[int, str] | None:
+    """Return what the gateway answered in the service's place, None where it did not.
+
+    To a CONNECT that is an exception of the HTTP client, to a plain request an answer.
+    """
+    while exception is not None:
+        if type(exception).__name__ == "ClientHttpProxyError":
+            return getattr(exception, "status", 0), str(getattr(exception, "message", ""))
+        response = getattr(exception, "response", None)
+        if isinstance(response, Mapping):
+            meta = response.get("ResponseMetadata", {})
+            text = meta.get("HTTPHeaders", {}).get("x-batuta-verdict")
+            if text is not None:
+                return int(meta.get("HTTPStatusCode", 0)), str(text)
+        exception = exception.__cause__ or exception.__context__
+    return None
 
 
 def _is_of_certificate(exception: BaseException | None) -> bool:

@@ -8,6 +8,7 @@ are gone, and with them the only way out.
 """
 
 import contextlib
+import os
 import select
 import socket
 import threading
@@ -117,6 +118,9 @@ class Doorkeeper:
             except BlockingIOError:
                 return False
             unknown = self.private is not None and not self.private.expects(peer)
+            if self.station.password:
+                # Nobody else's silence takes up the places of this process.
+                unknown = not _is_own(peer[1], self.listener.getsockname()[1])
             if self._closed.is_set() or unknown:
                 client.close()
                 return False
@@ -157,6 +161,17 @@ class Doorkeeper:
 def _shut(connection: socket.socket) -> None:
     with contextlib.suppress(OSError):
         connection.shutdown(socket.SHUT_RDWR)
+
+
+def _is_own(peer_port: int, port: int) -> bool:
+    """True where a connection on loopback comes from this user, or where nobody can tell."""
+    ends = f" 0100007F:{peer_port:04X} 0100007F:{port:04X} "
+    try:
+        with open("/proc/net/tcp", encoding="ascii") as table:
+            found = next((line for line in table if ends in line), None)
+    except OSError:
+        return True
+    return found is None or int(found.split()[7]) == os.geteuid()
 
 
 class PrivateListener:

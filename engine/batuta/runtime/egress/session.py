@@ -123,7 +123,7 @@ class GatewayRun:
             BatutaError: EGR301, it could not be written, and since then nothing goes out.
         """
         if self._world.failed:
-            raise _unwritable(self._audit_path, self._world.failed)
+            raise unwritable(self._audit_path, self._world.failed)
 
     def serve(
         self,
@@ -275,10 +275,11 @@ def _audit(path: Path) -> AuditLog:
     try:
         return AuditLog(path)
     except OSError as error:
-        raise _unwritable(path, error.strerror or str(error)) from error
+        raise unwritable(path, error.strerror or str(error)) from error
 
 
-def _unwritable(path: Path, why: str) -> BatutaError:
+def unwritable(path: Path, why: str) -> BatutaError:
+    """Return EGR301: the egress log at `path` cannot be read or written on."""
     return BatutaError(
         Diagnostic(
             code="EGR301",

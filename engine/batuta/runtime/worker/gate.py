@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from batuta.core.egress.codes import Code
 from batuta.model.connector import WayOut
 from batuta.model.diagnostic import Diagnostic
 from batuta.model.egress import LogHead
@@ -101,17 +102,22 @@ class Gate:
         As long as nothing goes out it is the one at the first call: other runs may write on.
 
         Raises:
-            OSError: it cannot be read, or made durable.
+            BatutaError: EGR301, it cannot be read, or made durable.
         """
-        with self._guard:
-            gateway = self._gateway
-            if gateway is None and self._before is None:
-                from batuta.runtime.egress.audit_read import head_of
+        from batuta.runtime.egress.audit_read import head_of
 
-                self._before = head_of(self.audit)
-            before = self._before
-        if gateway is not None:
-            return gateway.audit_head
+        try:
+            with self._guard:
+                gateway = self._gateway
+                if gateway is None and self._before is None:
+                    self._before = head_of(self.audit)
+                before = self._before
+            if gateway is not None:
+                return gateway.audit_head
+        except OSError as error:
+            from batuta.runtime.egress.session import unwritable
+
+            raise unwritable(self.audit, error.strerror or str(error)) from error
         assert before is not None
         return before
 
@@ -132,6 +138,8 @@ class Gate:
         meaning = diagnostic_of(row)
         if meaning is None or meaning.code != REFUSED:
             return
+        if row.worker == SUPERVISOR and (row.code == Code.HTTP_STRANGER or not row.host):
+            return  # somebody knocked at this process's own port; it stands in the log
         refusal = Refusal(row, meaning)
         self.refusals.append(refusal)
         self.told(refusal)

@@ -11,6 +11,7 @@ import signal
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import msgspec
 
@@ -23,6 +24,7 @@ from batuta.runtime.worker.wire import Limits, Reply, Request, receive, send
 _ALIVE = 2  # workers that live, for each that may work at once
 _PASSED_OVER = 16  # times that others are served first because a fitting worker is at hand
 _LOOK_S = 0.2
+T = TypeVar("T")
 
 
 class Cancelled(Exception):
@@ -172,7 +174,7 @@ class WorkerPool:
                     fault.diagnostic, kind=fault.kind, retry_after_s=fault.retry_after_s
                 )
             if reply.crash is not None:
-                raise _trouble(name, f"a fault of batuta stopped it ({reply.crash})")
+                raise trouble(name, f"a fault of batuta stopped it ({reply.crash})")
             told(reply)
             if reply.end:
                 return True
@@ -187,29 +189,44 @@ class WorkerPool:
             raise _died(worker, name) from error
 
     def _next(self, worker: Worker, name: str) -> Reply:
-        self._await(worker, name)
+        deadline = monotonic_s() + self.stall_s  # of the whole message: it may come in drips
         try:
-            body = receive(worker.channel)
-        except TimeoutError as error:
-            raise self._stalled(name) from error
+            body = receive(worker.channel, lambda: self._await(worker, name, deadline))
+        except ValueError as error:
+            raise trouble(name, "it began a message that is too long for one") from error
         except (BrokenPipeError, ConnectionResetError) as error:
             raise _died(worker, name) from error
         if body is None:
             raise _died(worker, name)
-        return msgspec.msgpack.decode(body, type=Reply)
+        return decoded(body, Reply, name)
 
-    def _await(self, worker: Worker, name: str) -> None:
-        deadline = monotonic_s() + self.stall_s
-        if self.stop.is_set():  # asked here too: a worker that always has news never lets it wait
-            raise Cancelled
-        while not select.select([worker.channel], [], [], _LOOK_S)[0]:
+    def _await(self, worker: Worker, name: str, deadline: float) -> None:
+        """Wait until something is there to be read.
+
+        Also where something always is: a worker that never lets anybody wait can be stopped.
+        """
+        while True:
             if self.stop.is_set():
                 raise Cancelled
             if monotonic_s() > deadline:
                 raise self._stalled(name)
+            if select.select([worker.channel], [], [], _LOOK_S)[0]:
+                return
 
     def _stalled(self, name: str) -> ConnectorError:
-        return _trouble(name, f"it made no progress for {self.stall_s:.0f} seconds and was ended")
+        return trouble(name, f"it made no progress for {self.stall_s:.0f} seconds and was ended")
+
+
+def decoded(body: bytes, type_: type[T], name: str) -> T:
+    """Return what a worker sent as what it has to be.
+
+    Raises:
+        ConnectorError: WRK201, it is something else.
+    """
+    try:
+        return msgspec.msgpack.decode(body, type=type_)
+    except msgspec.MsgspecError as error:
+        raise trouble(name, "what it sent is no answer") from error
 
 
 def _refuse(worker: Worker) -> None:
@@ -224,11 +241,12 @@ def _refuse(worker: Worker) -> None:
 def _died(worker: Worker, name: str) -> ConnectorError:
     code = worker.process.wait()
     if code < 0:
-        return _trouble(name, f"it was ended by {signal.Signals(-code).name}")
-    return _trouble(name, f"it ended with exit code {code}")
+        return trouble(name, f"it was ended by {signal.Signals(-code).name}")
+    return trouble(name, f"it ended with exit code {code}")
 
 
-def _trouble(name: str, what: str) -> ConnectorError:
+def trouble(name: str, what: str) -> ConnectorError:
+    """Return WRK201: the worker that handled `name` cannot be gone on with."""
     return ConnectorError(
         Diagnostic(
             code="WRK201",

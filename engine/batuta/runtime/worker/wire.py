@@ -2,6 +2,7 @@
 
 import socket
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -25,6 +26,8 @@ from batuta.model.transfer import (
 
 _LENGTH = struct.Struct("<I")
 _AT_ONCE = 256 * 1024
+MOST_BYTES = 512 * 1024 * 1024
+"""Of one message: a listing of a million objects takes a third of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,22 +167,28 @@ def send(channel: socket.socket, message: object) -> None:
     channel.sendall(_LENGTH.pack(len(body)) + body)
 
 
-def receive(channel: socket.socket) -> bytes | None:
+def receive(channel: socket.socket, ready: Callable[[], None] = lambda: None) -> bytes | None:
     """Return one message's bytes, None where the other side closed the channel.
 
+    `ready` is called before each look at the channel: it waits, and may raise to give up.
+
     Raises:
-        TimeoutError: the channel has a time limit, and nothing came for as long.
+        ValueError: the message is said to have more than MOST_BYTES.
     """
-    head = _exactly(channel, _LENGTH.size)
+    head = _exactly(channel, _LENGTH.size, ready)
     if head is None:
         return None
-    return _exactly(channel, _LENGTH.unpack(head)[0])
+    count = _LENGTH.unpack(head)[0]
+    if count > MOST_BYTES:
+        raise ValueError(count)
+    return _exactly(channel, count, ready)
 
 
-def _exactly(channel: socket.socket, count: int) -> bytes | None:
+def _exactly(channel: socket.socket, count: int, ready: Callable[[], None]) -> bytes | None:
     # Room is made for what came, not for what was promised: the other side may be hostile.
     pieces: list[bytes] = []
     while count:
+        ready()
         piece = channel.recv(min(count, _AT_ONCE))
         if not piece:
             return None

@@ -1,0 +1,70 @@
+"""What a worker says is bounded in time and size, and is what it has to be, whoever speaks."""
+
+import contextlib
+import socket
+import struct
+import threading
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from batuta.model.diagnostic import ConnectorError
+from batuta.runtime.clock import monotonic_s
+from batuta.runtime.worker.pool import Cancelled, WorkerPool, decoded
+from batuta.runtime.worker.wire import MOST_BYTES
+
+
+def heard(pool: WorkerPool, speak: Callable[[socket.socket], None]) -> float:
+    """Let somebody speak in a worker's place; return after how many seconds that was given up."""
+    ours, theirs = socket.socketpair()
+    speaker = threading.Thread(target=_quietly, args=(speak, theirs), daemon=True)
+    worker: Any = SimpleNamespace(channel=ours, process=SimpleNamespace(wait=lambda: 1))
+    speaker.start()
+    began = monotonic_s()
+    try:
+        pool._next(worker, "somebody")
+    finally:
+        ours.close()
+        speaker.join(5)
+        theirs.close()
+    return monotonic_s() - began
+
+
+def _quietly(speak: Callable[[socket.socket], None], channel: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        speak(channel)
+
+
+def drips(channel: socket.socket) -> None:
+    channel.sendall(struct.pack("<I", 1000))
+    for _ in range(1000):
+        threading.Event().wait(0.05)
+        channel.sendall(b"x")
+
+
+def test_a_message_that_comes_in_drips_is_given_up() -> None:
+    began = monotonic_s()
+    with pytest.raises(ConnectorError, match="no progress"):
+        heard(WorkerPool(size=1, stall_s=0.5), drips)
+    assert monotonic_s() - began < 20
+
+
+def test_a_run_that_is_to_stop_does_not_wait_for_the_rest_of_a_message() -> None:
+    pool = WorkerPool(size=1)
+    threading.Timer(0.3, pool.stop.set).start()
+    with pytest.raises(Cancelled):
+        heard(pool, drips)
+
+
+def test_a_message_is_not_longer_than_one_may_be() -> None:
+    with pytest.raises(ConnectorError, match="too long"):
+        heard(WorkerPool(size=1), lambda c: c.sendall(struct.pack("<I", MOST_BYTES + 1)))
+
+
+def test_what_is_no_answer_costs_the_worker_and_nothing_else() -> None:
+    with pytest.raises(ConnectorError, match="no answer"):
+        heard(WorkerPool(size=1), lambda c: c.sendall(struct.pack("<I", 1) + b"\xc1"))
+    with pytest.raises(ConnectorError, match="no answer"):
+        decoded(b"\x93\x01\x02\x03", tuple[str, ...], "somebody")
