@@ -17,18 +17,16 @@ from batuta.model.egress import LogHead
 from batuta.model.log import Head
 from batuta.model.state import RunRecord
 from batuta.runtime.audit_check import FORMAT, TYPE
+from batuta.runtime.audit_connections import Tried
 from batuta.runtime.audit_copies import Copies
 from batuta.runtime.audit_history import Chapter, Chronicler, Made, Spot, made_in, since_then
 from batuta.runtime.clock import now_utc
 from batuta.runtime.datasets import Datasets, Place
 from batuta.runtime.dsse import seal
 from batuta.runtime.egress.anchors import Anchor
-from batuta.runtime.egress.audit import Row, log_files
-from batuta.runtime.egress.audit_read import rows
 from batuta.runtime.egress_record import MOST_RUNS, EgressRecord, is_anchored
 from batuta.runtime.seals import Seals
 from batuta.runtime.trust import no_key
-from batuta.runtime.worker.gate import SUPERVISOR
 
 UNKNOWN = (
     "Whether other tools read, copied or sent the files while they lay at the place.",
@@ -261,38 +259,10 @@ class _Work:
 
     def connections(self) -> dict[str, Json]:
         """What the workers of these runs tried to reach, as the egress log has it."""
-        record = self.auditor.egress
-        held = record.verify(self._signed())
-        checked = held.log
-        self.gaps += [f"the egress log is not anchored by {why}" for why in held.unread]
-        self.gaps += [
-            f"egress log ({found.code}): {found.detail.rstrip('.')}" for found in checked.findings
-        ]
-        self.gaps += [
-            f"{anchor.kept_by} names line {anchor.head.n} of an egress log, which the log here does"
-            " not have: it was cut off or written anew, or the version was made with another log"
-            for anchor in checked.missing
-        ]
-        if not log_files(record.path):
-            self.gaps.append(
-                "there is no egress log here: what workers tried to reach is not known"
-            )
-            return {"connections": [], "egress_head": None, "egress_anchor": None}
-        names = {self.place.resource, self.place.resource.partition("/")[2]}
-        runs = {run.id for run in self.found}
-        tried = [
-            _row(row)
-            for row in rows(record.path)
-            # What batuta itself asks of a store is of no dataset, but of a run that touched this one.
-            if row.dataset in names or (row.worker == SUPERVISOR and row.run in runs)
-            if self.since is None or row.time >= self.since or row.run in runs
-        ]
-        anchor: Json = None
-        if checked.anchor is not None:
-            anchor = {**_line(checked.anchor.head), "kept_by": checked.anchor.kept_by}
-        return {
-            "connections": tried, "egress_head": _line(checked.head), "egress_anchor": anchor,
-        }  # fmt: skip
+        asked = Tried(self.auditor.egress, self.place.resource, self.since)
+        found = asked.of({run.id for run in self.found}, self._signed())
+        self.gaps += asked.gaps
+        return found
 
     def _signed(self) -> Iterator[Anchor]:
         """The heads of the egress log that signatures name."""
@@ -313,14 +283,5 @@ class _Work:
         return found
 
 
-def _row(row: Row) -> Json:
-    whole: dict[str, Json] = msgspec.to_builtins(row)
-    return {name: value for name, value in whole.items() if value}
-
-
 def _json(head: Head) -> Json:
     return {"version": head.version, "digest": head.digest}
-
-
-def _line(head: LogHead) -> dict[str, Json]:
-    return {"n": head.n, "digest": head.digest}
