@@ -241,6 +241,24 @@ def test_the_command_writes_a_file_once_and_again_only_when_told(tmp_path: Path)
 def test_the_command_shows_the_line_of_what_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "list.json").write_text('[\n{"type": "STAGE", "host": "10.0.0.7", "port": 443}]')
     app = app_in(tmp_path)
-    assert main(["egress", "import", "snowflake-allowlist", "list.json"], app) == 14
+    assert main(["egress", "import", "snowflake-allowlist", "list.json"], app) == 3
     assert "error[EGR402]" in written(app.err)
     assert "list.json:2:" in written(app.err)
+
+
+@pytest.mark.parametrize("file", ["nofile", "folder"])
+def test_a_list_that_cannot_be_read_is_no_bug(tmp_path: Path, file: str) -> None:
+    (tmp_path / "folder").mkdir()
+    app = app_in(tmp_path)
+    assert main(["egress", "import", "hosts", file], app) == 3
+    assert "error[CLI102]" in written(app.err)
+    assert "cannot be read" in " ".join(written(app.err).split())
+
+
+def test_a_list_by_hand_is_asked_for_as_such(tmp_path: Path) -> None:
+    (tmp_path / "hosts.txt").write_text("lake.acme.test\nlake.acme.test:port\n")
+    app = app_in(tmp_path)
+    assert main(["egress", "import", "hosts", "hosts.txt"], app) == 3
+    assert "hosts.txt:2:" in written(app.err)
+    assert "Give a text with a host, or host:port, in each line." in written(app.err)
+    assert "output" not in written(app.err)

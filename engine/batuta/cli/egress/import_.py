@@ -25,6 +25,14 @@ def _name(_context: click.Context, _option: click.Parameter, value: str | None) 
     return value
 
 
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        reason = f"{path} cannot be read: {error.strerror or error}"
+        raise click.BadParameter(reason, param_hint="FILE") from error
+
+
 @click.command("import")
 @click.argument("form", type=click.Choice(FORMS), metavar="FORM")
 @click.argument("file", type=click.Path(path_type=Path))
@@ -74,7 +82,7 @@ def command(
     path = None if out is None else app.folder / out
     if path is not None and path.exists() and not replace:
         return flow.refuse(app, refusals.would_overwrite(str(out)))
-    content = sys.stdin.buffer.read() if str(file) == "-" else (app.folder / file).read_bytes()
+    content = sys.stdin.buffer.read() if str(file) == "-" else _read(app.folder / file)
     source = "stdin" if str(file) == "-" else file.name
     naming = Naming(name=name or form, tiers=tiers, datasets=datasets)
     text = imported(form, source, content, naming)

@@ -37,12 +37,18 @@ class Stated:
 class Form:
     """One kind of list: what prints it, and how it is read.
 
-    `read` yields the raw host, the port, what it is said to be for, why it is left out, and the
+    `asked` says what to give where no program prints it. `read` yields the raw host, the port, what it is said to be for, why it is left out, and the
     path of the entry; it raises `Malformed` for a document of another shape.
     """
 
     printed_by: str
+    asked: str = ""
     read: "Callable[[Json], Iterator[Raw]]"
+
+    @property
+    def wanted(self) -> str:
+        """What has to be given, as a message says it."""
+        return self.asked or f"the unchanged output of {self.printed_by}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +200,9 @@ FORMS: Mapping[str, Form] = {
     "huggingface-domains": Form(
         printed_by="https://huggingface.co/.well-known/meta.json", read=_huggingface
     ),
-    "hosts": Form(printed_by="hand: a text with a host, or host:port, in each line", read=_plain),
+    "hosts": Form(
+        asked="a text with a host, or host:port, in each line", printed_by="hand", read=_plain
+    ),
 }
 """The lists that can be taken over, by the name that the command knows them under."""
 
@@ -257,9 +265,9 @@ def malformed(form: str, why: str, place: Location) -> Diagnostic:
     """Return the diagnostic for a document that is not of the form."""
     return Diagnostic(
         code="EGR401",
-        summary="This is not what the platform prints",
+        summary="This is not the list that was named",
         detail=f"Read as {form}, {why}.",
-        fix=f"Give the unchanged output of: {FORMS[form].printed_by}.",
+        fix=f"Give {FORMS[form].wanted}.",
         locations=(place,),
     )
 
@@ -280,7 +288,7 @@ def _addresses(form: str, place: Location) -> Diagnostic:
         summary="The list states addresses, not hosts",
         detail="Published ranges of addresses are shared by all customers of a platform and say"
         " nothing about hosts; a policy that allowed them would allow every tenant.",
-        fix=f"Give the hosts: for {form} the output of {FORMS[form].printed_by}. Ranges of your"
+        fix=f"Give the hosts: for {form} {FORMS[form].wanted}. Ranges of your"
         " own network belong into `cidrs` of a Platform.",
         locations=(place,),
     )
