@@ -11,6 +11,7 @@ from batuta.core.egress.policy import Action, compose
 from batuta.core.labels.flows import Input, Place
 from batuta.core.labels.lattice import of_record
 from batuta.core.labels.merging import merge_refusal
+from batuta.core.overlap import overlap
 from batuta.core.owned import barred
 from batuta.core.reasons import Why
 from batuta.core.shape import Committed, Shape, shape, with_answer
@@ -45,6 +46,8 @@ def decide(world: World, dataset: Dataset, upstream: Upstream) -> Decision:
     upstream is made in this plan waits for the next one; one whose upstream only changes is
     planned against what is there now, and says so.
     """
+    if (bad := overlap(world, dataset)) is not None:
+        return Decision(action=stop_closed(world, dataset, (bad,)))
     before = world.input.beforehand.get(dataset.name)
     if before is not None and before.refused:
         return Decision(action=stop_closed(world, dataset, before.refused))

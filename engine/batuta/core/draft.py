@@ -130,6 +130,8 @@ def stop_closed(world: World, dataset: Dataset, refused: tuple[Diagnostic, ...])
     unseen = stop_unseen(world, dataset)
     first = refused[0].code
     why = Why.SOVEREIGNTY
+    if first.startswith("PLN"):
+        why = Why.NOT_POSSIBLE
     if first.startswith("EGR"):
         why = Why.ENFORCEMENT if first == "EGR201" else Why.EGRESS
     reasons = (reason(why, _first_place(refused)),)

@@ -111,6 +111,7 @@ class PlanInput:
     was used already, the resource that used it. `beforehand` holds, by dataset name, what was
     decided before anything was contacted; one that is missing needs no host. `disks` are the
     file systems of local destinations by dataset name, `staging` is the one where uploads wait.
+    `real_paths` holds, by the path as it is written, where a local end really lies, links followed.
     """
 
     desired: Desired
@@ -127,6 +128,7 @@ class PlanInput:
     beforehand: Mapping[str, Beforehand] = field(default_factory=dict)
     disks: Mapping[str, Disk] = field(default_factory=dict)
     staging: Disk | None = None
+    real_paths: Mapping[str, str] = field(default_factory=dict)
 
     def policies(self, name: str) -> str:
         """Return the digest of the egress policies that apply to a dataset."""

@@ -130,6 +130,32 @@ def shared_destination(dataset: Dataset, other: str) -> Diagnostic:
     )
 
 
+def overlapping(dataset: Dataset, source: str) -> Diagnostic:
+    """What is read and what is written lie in one another."""
+    return Diagnostic(
+        code="PLN128",
+        summary="Source and destination lie in one another",
+        detail=f"{dataset.address} reads {source} and writes {dataset.destination}, and one is the"
+        " other or lies in it: each run would read what the one before wrote.",
+        fix=f"Name a destination outside {source}, which is not around it either.",
+        locations=dataset.place("spec.destination"),
+        address=dataset.address,
+    )
+
+
+def twice(dataset: Dataset, source: str) -> Diagnostic:
+    """A merge reads the same rows of one place two times."""
+    return Diagnostic(
+        code="PLN144",
+        summary="A merge reads one dataset twice",
+        detail=f"{dataset.address} merges {source} with itself: each of its rows would be there"
+        " twice.",
+        fix="Name another dataset, or leave one of the two out.",
+        locations=dataset.place("spec.source"),
+        address=dataset.address,
+    )
+
+
 def not_imported(address: str, destination: str) -> Diagnostic:
     """Adopted data is never deleted."""
     return Diagnostic(

@@ -18,6 +18,7 @@ from batuta.core.plan_input import (
 )
 from batuta.core.planner import plan as decide
 from batuta.core.select import select
+from batuta.model.address import Address
 from batuta.model.decision import Approval
 from batuta.model.diagnostic import BatutaError, Diagnostic
 from batuta.model.event import Event
@@ -117,6 +118,7 @@ class Planner:
                 read=self._read(open_ends) if seen else (), spent=spent(self.store),
                 beforehand=before,
                 disks=self._disks(chosen, seen), staging=disk_of(self.store.path.parent),
+                real_paths=self._real_paths(chosen),
             )
         )  # fmt: skip
         whole, kept = self._with_ends(plan, borders, request)
@@ -270,6 +272,18 @@ class Planner:
         known: dict[Path, Disk] = {}
         found = {name: disk_of(place, known) for name, place in places.items()}
         return {name: disk for name, disk in found.items() if disk is not None}
+
+    def _real_paths(self, chosen: Sequence[Dataset]) -> dict[str, str]:
+        """Where the local ends of datasets lie once links and `..` are followed."""
+        root = self.observer.connections.root
+        ends: set[Address | None] = set()
+        for dataset in chosen:
+            parts: tuple[SourcePart, ...] = dataset.source.merge or (dataset.source,)
+            read = [self.observer.datasets.get(name) for name in dataset.source.upstreams]
+            ends |= {dataset.destination, *(part.address for part in parts)}
+            ends |= {upstream.destination for upstream in read if upstream is not None}
+        paths = {end.inner.path for end in ends if end is not None and end.is_local}
+        return {path: os.path.realpath(root / Path(path).expanduser()) for path in paths}
 
     def _with_ends(
         self, plan: Plan, borders: Borders, request: PlanRequest

@@ -186,6 +186,23 @@ def test_a_dry_run_changes_nothing_and_ends_with_the_question_only_for_a_person(
     assert (shell.folder / "out/_log").is_dir()
 
 
+@pytest.mark.parametrize("where", ["data/in/", "here/in/", "data/../data/in/", "{folder}/data/in"])
+def test_a_folder_is_never_copied_into_itself(shell: Shell, where: str) -> None:
+    (shell.folder / "data").mkdir()
+    (shell.folder / "here").symlink_to("data")
+    (shell.folder / "data/t.csv").write_text("id\n1\n")
+    assert shell("data", "sync", "./data/", where.format(folder=shell.folder), "--yes") == 3
+    assert "PLN128" in shell.out
+    assert [path.name for path in (shell.folder / "data").iterdir()] == ["t.csv"]
+
+
+def test_a_table_is_not_merged_with_itself(table: Shell) -> None:
+    assert table("data", "merge", "out/", "./out", "--yes") == 3
+    assert "PLN144" in table.out
+    assert table("data", "cat", "out/") == 0
+    assert table.out.split() == ["id,name", "1,x", "2,y"]
+
+
 def test_the_printed_manifest_gives_the_plan_that_the_command_gives(shell: Shell) -> None:
     (shell.folder / "data").mkdir()
     (shell.folder / "data/t.csv").write_text("id\n1\n")
