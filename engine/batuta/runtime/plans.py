@@ -15,9 +15,10 @@ _MOST_BYTES = 512 * 1024 * 1024
 
 
 def save_plan(envelope: Envelope, path: Path | None, folder: Path) -> Path:
-    """Write a plan whole or not at all; return where it is."""
+    """Write a plan whole or not at all; return where it is. Only a folder of batuta's own is made."""
     target = path or folder / f"{envelope.digest}.json"
-    target.parent.mkdir(parents=True, exist_ok=True)
+    if path is None:
+        folder.mkdir(parents=True, exist_ok=True)
     document = {
         "created_at": envelope.created_at,
         "digest": envelope.digest,

@@ -144,6 +144,15 @@ def test_a_plan_that_cannot_be_saved_is_no_bug(workspace: Shell) -> None:
     assert workspace("plan", "--json-into", "file/plan.json") == 1
 
 
+@pytest.mark.parametrize("changes", [True, False])
+def test_a_plan_is_not_saved_in_a_folder_that_is_not_there(workspace: Shell, changes: bool) -> None:
+    if not changes:
+        assert workspace("apply", "--yes") == 0
+    assert workspace("plan", "--out", "nodir/plan.json") == 1
+    assert "CLI103" in workspace.err
+    assert not (workspace.folder / "nodir").exists()
+
+
 def sync(shell: Shell, *flags: str, answers: Iterable[str] | None = None) -> int:
     return shell("data", "sync", "data/", "out/", "--format", "parquet", *flags, answers=answers)
 
