@@ -49,6 +49,12 @@ def test_init_writes_a_workspace_that_is_valid_and_in_the_one_layout(workspace: 
         assert format_text("x.yaml", text.encode()) == (text.encode(), [])
 
 
+def test_validate_says_that_what_may_go_where_is_not_its_matter(workspace: Shell) -> None:
+    assert workspace("validate") == 0
+    line = "not checked: what tiers and egress policies allow (offline as well: batuta plan"
+    assert f"{line} --refresh=none)" in workspace.out
+
+
 def test_init_never_writes_over_a_file(shell: Shell) -> None:
     (shell.folder / ".gitignore").write_text("mine\n")
     assert shell("init") == 0

@@ -5,6 +5,7 @@ import click
 from batuta.cli.app import App, pass_app
 from batuta.cli.exit import of_diagnostics
 from batuta.cli.options import workspace_options
+from batuta.cli.typed import typed
 from batuta.cli.views import diagnostics, figures
 
 _SHOWN = 5
@@ -43,4 +44,6 @@ def command(app: App, as_format: str) -> int:
         app.out.say(f"not read: {shown} (name it .yaml, or add it to `manifests` of the Workspace)")
     for each in found.unchecked:
         app.out.say(f"not checked: {each}")
+    offline = typed(app, "plan", "--refresh=none")
+    app.out.say(f"not checked: what tiers and egress policies allow (offline as well: {offline})")
     return code
