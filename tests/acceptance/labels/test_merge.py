@@ -1,11 +1,14 @@
 """`data merge`: the rows, the label, and the specification's question about a conflict."""
 
+from pathlib import Path
+
 import pyarrow as pa
 import pytest
 
 from tests.acceptance.labels.shell import PUBLIC, SECRET, Shell, public
 from tests.acceptance.laws.bench import multiset
 
+ROOT = Path(__file__).parents[3]
 OTHER = pa.table({"id": pa.array([7, 8, 9], pa.int64()), "name": ["p", "q", "r"]})
 BOTH = multiset(pa.concat_tables([SECRET, PUBLIC]))
 
@@ -88,6 +91,13 @@ def test_the_question_is_the_specifications_and_quitting_changes_nothing(home: S
         assert f"[{letter}]" in home.err
     assert multiset(home.rows("mine/")) == multiset(SECRET)
     assert len(list((home.folder / "web" / "_log").glob("*.json"))) == 1
+
+
+def test_the_page_about_labels_shows_the_question_as_it_is_asked(home: Shell) -> None:
+    page = (ROOT / "docs" / "how-to" / "labels.md").read_text(encoding="utf-8")
+    shown = page.partition("```text\n")[2].partition("```")[0].replace("model/", "mine/")
+    assert home("data", "merge", "mine/", "web/", answers=["q"]) == 14
+    assert shown in home.err
 
 
 def test_re_sourcing_says_what_is_needed(home: Shell) -> None:
