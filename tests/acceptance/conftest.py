@@ -16,6 +16,8 @@ from tests.acceptance import nursery
 ROOT = Path(__file__).resolve().parents[2]
 FORKED = {"laws", "labels", "repair"}
 """The folders whose tests in this process have forked workers without walls."""
+FORKED_TOO = {"test_clock", "test_network", "test_source", "test_two_runs"}
+"""The modules in `faults` that are about the world around a run, not about its workers."""
 WALLED = {"test_determinism", "test_matrix", "test_memory", "test_policy_first", "test_secrets"}
 """The modules in them that have the real program and the walls of this machine all the same."""
 
@@ -39,7 +41,8 @@ def _nursery() -> Iterator[socket.socket]:
 def _forked(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fork the workers of these modules' tests, and the programs that `Bench.run` runs."""
     path = request.path
-    if path.parent.name not in FORKED or path.stem in WALLED:
+    also = path.parent.name == "faults" and path.stem in FORKED_TOO
+    if (path.parent.name not in FORKED and not also) or path.stem in WALLED:
         yield
         return
     asked = request.getfixturevalue("_nursery")

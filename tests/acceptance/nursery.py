@@ -39,6 +39,7 @@ from batuta.runtime.sandbox import levels
 from batuta.runtime.sandbox.confinement import Level
 from batuta.runtime.sandbox.levels import Choice
 from batuta.runtime.worker import warden
+from tests.acceptance.engines import prepare_workers, set_sizes
 
 _MOST_BYTES = 1 << 16
 _CODE = 4
@@ -190,16 +191,19 @@ def run(
     folder: Path,
     env: Mapping[str, str],
     timeout_s: float,
+    before: str = "",
 ) -> "subprocess.CompletedProcess[str]":
     """Run the program in a forked process with forked workers; return how it ended.
+
+    `before` is code that is run in it first; then both streams are one, as in `Space.run`.
 
     Raises:
         subprocess.TimeoutExpired: It was ended.
     """
     with tempfile.TemporaryDirectory() as place:
-        out, err = Path(place, "out"), Path(place, "err")
+        out, err = Path(place, "out"), Path(place, "out" if before else "err")
         code = "from tests.acceptance.nursery import be_program; be_program()"
-        argv = ["python", "-c", code, str(asked.fileno()), str(folder), str(out), str(err)]
+        argv = ["python", "-c", code, str(asked.fileno()), str(folder), str(out), str(err), before]
         process = Forked(asked, ["", *argv, *arguments], pass_fds=[asked.fileno()], env=env)
         try:
             ended = process.wait(timeout_s)
@@ -212,11 +216,11 @@ def run(
 
 def be_program() -> None:
     """Be the program: in a folder, with the streams that argv names and nobody at the keyboard."""
-    channel, folder, out, err, *arguments = sys.argv[1:]
+    channel, folder, out, err, before, *arguments = sys.argv[1:]
     without_walls(socket.socket(fileno=int(channel)))
     os.chdir(folder)
     for number, path in ((1, out), (2, err)):
-        opened = os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
+        opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         os.dup2(opened, number)
         os.close(opened)
     sys.stdout, sys.stderr = (
@@ -225,6 +229,7 @@ def be_program() -> None:
     )
     code = 1
     try:
+        exec(before, {"set_sizes": set_sizes, "prepare_workers": prepare_workers})
         code = main(arguments)
     except BaseException:  # noqa: BLE001 - the process ends here, and says why
         traceback.print_exc()

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from batuta.model.dataset import Verification
 from batuta.runtime.engine import Engine, WorkspaceOptions
+from tests.acceptance import nursery
 from tests.plain import plain_text
 from tests.shown import rows_of
 
@@ -102,7 +103,14 @@ class Space:
     def run(
         self, *arguments: str, before: str = "set_sizes()", timeout_s: float = 120, **more: Any
     ) -> tuple[int, str]:
-        """Run the program to its end; return its exit code and all it wrote."""
+        """Run the program to its end; return its exit code and all it wrote.
+
+        It is forked where the module's workers are.
+        """
+        if (asked := nursery.of_module) is not None and not more:
+            env = {**os.environ, **self.environment}
+            done = nursery.run(asked, arguments, self.root, env, timeout_s, before)
+            return done.returncode, done.stdout
         process = self.start(*arguments, before=before, **more)
         try:
             text, _ = process.communicate(timeout=timeout_s)

@@ -17,12 +17,23 @@ def first(self, *args, **named):
     return real(self, *args, **named)
 {owner}.{name} = first
 """
+# Says so when it asks for the lock, and is not held up.
+AT_LOCK = """
+set_sizes()
+import pathlib
+from batuta.runtime.state.lease import LeaseKeeper
+real = LeaseKeeper.__enter__
+def asks(self):
+    pathlib.Path("at-lock").touch()
+    return real(self)
+LeaseKeeper.__enter__ = asks
+"""
 AT_START = WAITS.format(module="execute", owner="Executor", name="run")
 
 
-def waiting(space: Space) -> None:
+def waiting(space: Space, sign: str = "waiting") -> None:
     deadline = time.monotonic() + 30
-    while not (space.root / "waiting").exists():
+    while not (space.root / sign).exists():
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
@@ -53,8 +64,8 @@ def test_one_that_waits_for_the_lock_goes_on_when_it_is_free(space: Space) -> No
     space.declare({"orders": "source: data/, destination: out/orders/, format: ald"})
     first = space.start("apply", "--yes", before=AT_START)
     waiting(space)
-    second = space.start("apply", "--yes", "--lock-timeout", "30")
-    time.sleep(1.5)
+    second = space.start("apply", "--yes", "--lock-timeout", "30", before=AT_LOCK)
+    waiting(space, "at-lock")
     (space.root / "go").touch()
     assert ended(first)[0] == 0
     code, text = ended(second)
