@@ -32,8 +32,8 @@ UNKNOWN = (
     "Whether other tools read, copied or sent the files while they lay at the place.",
     "Who else had rights on the storage: platforms know that, and batuta does not ask them.",
     "What was in connections that were let through: only who, when, where and how many bytes.",
-    "What batuta itself asked of stores while it planned (runs plan-…) or looked (run look): the"
-    " egress log has it, and does not say of which dataset.",
+    "What batuta itself asked of stores while it planned, compared or looked (runs plan-…,"
+    " drift-… and look): the egress log has it, and does not say of which dataset.",
     "What was tried behind the last anchor of the egress log, if its end was cut off since.",
     "Whether the clocks of the machines were right: times are those that they told.",
     "Runs from other workspaces whose state is not this one, beyond what they left in the log.",

@@ -409,12 +409,12 @@ def test_connections_come_from_the_egress_log_and_a_row_that_is_gone_is_a_gap(
 def test_what_batuta_asked_while_it_planned_is_not_told_and_that_is_said(home: Shell) -> None:
     log = AuditLog(home.folder / ".batuta" / "egress" / "audit.jsonl")
     (run,) = home.audit("model")["runs"]
-    for name in (run["id"], "plan-0a1b2c", "look"):
+    for name in (run["id"], "plan-0a1b2c", "drift-0a1b2c", "look"):
         log.append(Row(event="open", run=name, worker="supervisor", host="store.test"))
     log.close()
     body = home.audit("model")
     assert [row["run"] for row in body["connections"]] == [run["id"]]
-    assert any("plan-…" in sentence and "look" in sentence for sentence in body["unknown"])
+    assert any("plan-…, drift-… and look" in sentence for sentence in body["unknown"])
 
 
 def test_an_audit_is_one_line_of_canonical_json(home: Shell) -> None:
