@@ -17,14 +17,14 @@ def first(self, *args, **named):
     return real(self, *args, **named)
 {owner}.{name} = first
 """
-# Says so when it asks for the lock, and is not held up.
+# Says so when it asks for the lock to apply (not to recover), and is not held up.
 AT_LOCK = """
 set_sizes()
 import pathlib
 from batuta.runtime.state.lease import LeaseKeeper
 real = LeaseKeeper.__enter__
 def asks(self):
-    pathlib.Path("at-lock").touch()
+    if self._wait_s: pathlib.Path("at-lock").touch()
     return real(self)
 LeaseKeeper.__enter__ = asks
 """
