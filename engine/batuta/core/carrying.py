@@ -50,7 +50,22 @@ def ways(case: Case, sources: Sequence[Source]) -> tuple[tuple[Carried, tuple[Ap
 
     Fewest first: a decision is used where it is needed and stays otherwise.
     """
+    return ways_with(case, sources, fresh_of(case, sources))
+
+
+def ways_with(
+    case: Case, sources: Sequence[Source], decisions: Sequence[Approval]
+) -> tuple[tuple[Carried, tuple[Approval, ...]], ...]:
+    """Return what would be carried if one of these decisions were used, or all of them."""
     standing = case.observation.standing
+    choices: list[tuple[Approval, ...]] = [(one,) for one in decisions]
+    if len(decisions) > 1:
+        choices.append(tuple(decisions))
+    return tuple((carried(case.world, sources, (*standing, *chosen)), chosen) for chosen in choices)
+
+
+def fresh_of(case: Case, sources: Sequence[Source]) -> tuple[Approval, ...]:
+    """Return the decisions about what is read that hold and are not spent."""
     about = [
         approval
         for source in sources
@@ -60,11 +75,7 @@ def ways(case: Case, sources: Sequence[Source]) -> tuple[tuple[Carried, tuple[Ap
     if not about:
         return ()  # so that only datasets with decisions look at all others
     spent = _spent(case)
-    fresh = [approval for approval in about if approval.text not in spent]
-    choices: list[tuple[Approval, ...]] = [(one,) for one in fresh]
-    if len(fresh) > 1:
-        choices.append(tuple(fresh))
-    return tuple((carried(case.world, sources, (*standing, *chosen)), chosen) for chosen in choices)
+    return tuple(approval for approval in about if approval.text not in spent)
 
 
 def _carried(world: World, source: Source) -> Carried:

@@ -1,14 +1,15 @@
 """What one dataset needs: the first rule that applies decides, from what stops to what is calm."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from batuta.core import refusals
-from batuta.core.carrying import carried, sources_of, ways
+from batuta.core.carrying import Source, carried, sources_of, ways
 from batuta.core.case import Case, World, ends_of, wanted_facts
 from batuta.core.compare import compared
 from batuta.core.draft import Decision, calm, stop, stop_closed, stop_unseen
 from batuta.core.egress.policy import Action, compose
-from batuta.core.labels.flows import Input, Place
+from batuta.core.labels.flows import Input, Place, conflict
 from batuta.core.labels.lattice import of_record
 from batuta.core.labels.merging import merge_refusal
 from batuta.core.overlap import overlap
@@ -20,6 +21,7 @@ from batuta.core.tiers import known
 from batuta.core.transfer_plan import refuse_mode
 from batuta.core.unheeded import unheeded
 from batuta.core.uniting import source_name
+from batuta.core.ways_out import ways_out
 from batuta.model.diagnostic import Diagnostic, Severity
 from batuta.model.log import Facts
 from batuta.model.observed import DestinationState, SourceState
@@ -112,8 +114,11 @@ def _refused(case: Case, source: SourceState, answer: Answer) -> Blocked:
         for each in sources
     ]
     where = case.dataset.place("spec.source")
-    met = merge_refusal(place, inputs, case.dataset.address, where)
-    found = (*answer.diagnostics, met) if met is not None else answer.diagnostics
+    found = answer.diagnostics
+    if (met := conflict(place, inputs)) is not None:
+        lead_out = ways_out(case, _question(case, sources), sources, met)
+        refusal = merge_refusal(place, inputs, met, case.dataset.address, lead_out)
+        found = (*found, replace(refusal, locations=where))
     return stop(case, Why.SOVEREIGNTY, found, question="sovereignty")
 
 
@@ -140,20 +145,20 @@ def _wrong_format(case: Case, source: SourceState) -> Diagnostic | None:
 
 def judged(case: Case, source: SourceState) -> Answer:
     """Return what tiers, labels and residency say of the case's transfer."""
-    ends = ends_of(case.world, case.dataset)
-    sources = sources_of(case.world, case.dataset, source)
+    return judge(_question(case, sources_of(case.world, case.dataset, source)))
+
+
+def _question(case: Case, sources: Sequence[Source]) -> Question:
     snapshot, live = case.snapshot, case.live
     tier = _TIERS.get(live.tier) if live is not None else None
-    return judge(
-        Question(
-            dataset=case.dataset,
-            workspace=case.world.input.desired.workspace,
-            ends=ends,
-            carried=carried(case.world, sources, case.observation.standing),
-            ways=ways(case, sources),
-            recorded=known(snapshot.entry.label) if snapshot else None,
-            recorded_tier=(tier, live.tier_derived) if live is not None and tier else None,
-        )
+    return Question(
+        dataset=case.dataset,
+        workspace=case.world.input.desired.workspace,
+        ends=ends_of(case.world, case.dataset),
+        carried=carried(case.world, sources, case.observation.standing),
+        ways=ways(case, sources),
+        recorded=known(snapshot.entry.label) if snapshot else None,
+        recorded_tier=(tier, live.tier_derived) if live is not None and tier else None,
     )
 
 

@@ -1,5 +1,7 @@
 """`data merge`: the rows, the label, and the specification's question about a conflict."""
 
+import shlex
+import shutil
 from pathlib import Path
 
 import pyarrow as pa
@@ -80,6 +82,45 @@ def test_nobody_is_asked_where_nobody_is_there_and_nothing_happens(home: Shell) 
     assert "batuta label approve web/ --to PrivateCloud --endorse --reason REASON" in home.said
     assert "batuta label approve mine/ --to Standard --reason REASON" in home.said
     assert multiset(home.rows("mine/")) == multiset(SECRET)
+
+
+def ways_out(shell: Shell, *merge: str) -> list[list[list[str]]]:
+    """The sets of commands that a refused merge names, each in the order of its lines."""
+    assert shell("data", "merge", *merge, "--yes") == 14
+    fix = shell.out.partition("LBL106")[2].partition("fix: ")[2].partition("error[")[0]
+    sets: list[list[list[str]]] = [[]]
+    for row in fix.splitlines():
+        if row.strip().startswith("batuta "):
+            sets[-1].append(shlex.split(row)[1:])
+        elif sets[-1]:
+            sets.append([])
+    return [each for each in sets if each]
+
+
+@pytest.mark.parametrize("source", ["web/", "copy/", "download/"])
+def test_each_set_of_commands_that_a_refused_merge_names_resolves_it(
+    home: Shell, source: str
+) -> None:
+    home.well("data", "sync", "download/", "copy/", "--format", "parquet", "--yes")
+    offered = ways_out(home, "mine/", source)
+    assert len(offered) == (1 if source == "download/" else 2), "nothing is decided without a log"
+    before = home.folder.with_name("before")
+    shutil.copytree(home.folder, before)
+    for commands in offered:
+        shutil.rmtree(home.folder)
+        shutil.copytree(before, home.folder)
+        for words in commands:
+            home.well(*words, *(["--yes"] if words[0] == "data" else []))
+        assert multiset(home.rows("mine/")) == BOTH, commands
+
+
+def test_what_was_decided_and_is_not_enough_is_said(home: Shell) -> None:
+    home.well("data", "sync", "download/", "copy/", "--format", "parquet", "--yes")
+    first, *_ = ways_out(home, "mine/", "copy/")
+    home.well(*first[0])
+    assert home("data", "merge", "mine/", "copy/", "--yes") == 14
+    assert "declassify mine/ to Standard; it waits to be used and is not enough" in home.said
+    assert "approve mine/" not in home.said
 
 
 def test_the_question_is_the_specifications_and_quitting_changes_nothing(home: Shell) -> None:

@@ -196,6 +196,37 @@ def test_a_refused_merge_names_the_ways_out_and_asks() -> None:
     assert "--to Standard" in way.fix
 
 
+def refusal_of(dataset: Dataset, state: SourceState) -> str:
+    (found,) = planned(dataset, Observation(source=state, destination=absent())).actions
+    assert isinstance(found, Blocked)
+    return next(d.fix for d in found.diagnostics if d.code == "LBL106")
+
+
+def test_no_decision_is_offered_about_data_that_has_no_log() -> None:
+    dataset, state = merge(SECRET, PUBLIC, tier=FULL)
+    secret, raw = state.parts  # type: ignore[attr-defined]  # the state of a merge
+    bare = replace(state, parts=(secret, replace(raw, label=None)))  # type: ignore[call-arg]
+    fix = refusal_of(dataset, bare)
+
+    assert "--endorse" not in fix
+    assert "approve delta+data/d1" not in fix
+    assert "approve delta+data/d0 --to Standard" in fix
+
+
+def test_a_decision_that_waits_and_is_not_enough_is_said_and_not_asked_for_again() -> None:
+    dataset, state = merge(SECRET, replace(PUBLIC, confidentiality=PRIVATE), tier=FULL)
+    secret, public = state.parts  # type: ignore[attr-defined]  # the state of a merge
+    units = tuple(replace(unit, key=f"s{unit.key}") for unit in UNITS)
+    content = content_digest(tuple((u.key, u.version) for u in units))
+    made = approval("declassify", STANDARD, before=SECRET, content=content, made_at="2026-03-03T")
+    waits = replace(secret, units=units, approvals=(made,))
+    fix = refusal_of(dataset, replace(state, parts=(waits, public)))  # type: ignore[call-arg]
+
+    assert "Decided already, of 2026-03-03: declassify delta+data/d0 to Standard" in fix
+    assert "approve delta+data/d0" not in fix
+    assert "approve delta+data/d1 --to Standard" in fix
+
+
 def test_a_decision_about_one_input_of_a_merge_is_about_that_one_alone() -> None:
     dataset, state = merge(SECRET, PUBLIC, tier=FULL)
     secret, public = state.parts  # type: ignore[attr-defined]  # the state of a merge
