@@ -16,7 +16,15 @@ from batuta.model.log import Head, Label, LogEntry, Snapshot
 from batuta.model.seal import SealFinding
 from batuta.model.state import ResourceRecord
 from batuta.model.tier import Tier
-from batuta.runtime.approvals import Grant, all_of, granted, record, signature_holds
+from batuta.runtime.approvals import (
+    Grant,
+    all_of,
+    content_of,
+    granted,
+    in_force,
+    record,
+    signature_holds,
+)
 from batuta.runtime.clock import now_utc
 from batuta.runtime.datasets import Datasets, Place
 from batuta.runtime.seals import Seals, judge, said_in
@@ -159,8 +167,32 @@ class Labels:
         assert head is not None
         return head
 
+    def waiting(self, where: str, grant: Grant) -> Approval | None:
+        """Return the same decision about the same rows that waits to be used; None: there is none.
+
+        Raises:
+            BatutaError: LBL101, no log is there.
+        """
+        return self._waiting(self._at(where)[1], grant)
+
+    def _waiting(self, snapshot: Snapshot, grant: Grant) -> Approval | None:
+        used, content = spent(self.datasets.store), content_of(snapshot)
+        wanted = (grant.kind, grant.tier, content, snapshot.entry.label)
+        found = in_force(snapshot.entry.decisions, self.seals.keys[1], now_utc())
+        return next(
+            (
+                each
+                for each in found
+                if each.text not in used
+                and (each.kind, each.tier, each.content, each.before) == wanted
+            ),
+            None,
+        )
+
     def approve(self, where: str, grant: Grant) -> Approval:
         """Commit a decision to the log of the data it is about; who calls it holds the lease.
+
+        What was decided already and waits to be used is returned as it is.
 
         Raises:
             BatutaError: LBL101, no log is there; LBL102, it would change nothing; LBL104, the
@@ -172,13 +204,15 @@ class Labels:
             detail = f"The label of {place.resource} does not hold, so nothing is known to decide."
             raise BatutaError(_unproven(detail, f"See what is wrong: batuta label verify {where}"))
         _check_change(place.resource, snapshot.entry.label, grant)
+        if (before := self._waiting(snapshot, grant)) is not None:
+            return before
         approval = granted(snapshot, replace(grant, actor=grant.actor or self.actor), now_utc())
         key = self.seals.keys[0]
         text = record(approval, key)
-        before = snapshot.entry
-        kept = tuple(pair for pair in before.decisions if pair[0] in APPROVAL_KINDS)
+        now = snapshot.entry
+        kept = tuple(pair for pair in now.decisions if pair[0] in APPROVAL_KINDS)
         entry = replace(
-            before, version=0, parent=None, written_at=approval.made_at,
+            now, version=0, parent=None, written_at=approval.made_at,
             batuta_version=batuta.__version__, action="approve", plan=None, added=(), removed=(),
             decisions=(*kept, (APPROVAL, text)),
         )  # fmt: skip

@@ -159,6 +159,20 @@ def test_a_decision_is_used_once(home: Shell) -> None:
     assert "No changes" in home.well("plan")
 
 
+def test_the_same_decision_twice_is_recorded_once(home: Shell) -> None:
+    home.well(*ENDORSE)
+    first = home.entry("web", 1)
+    said = " ".join(home.well(*ENDORSE).split())
+
+    assert f"Already decided at {first['written_at']}" in said
+    assert "nothing was recorded" in said
+    assert not (home.folder / "web" / f"_log/{2:020d}.json").exists()
+    # Other rows are another matter.
+    home.table("download", SECRET.slice(0, 1))
+    home.well("apply", "--yes", "--select", "web")
+    assert "Recorded the decision" in home.well(*ENDORSE)
+
+
 def test_a_decision_is_about_these_rows_and_no_others(home: Shell) -> None:
     bring_home(home, "in")
     home.well(*ENDORSE)

@@ -11,7 +11,7 @@ import click
 from batuta.cli import flow
 from batuta.cli.app import App, pass_app
 from batuta.cli.exit import Exit, of_plan, with_refusals
-from batuta.cli.label.approve import TIERS
+from batuta.cli.label.approve import TIERS, record
 from batuta.cli.options import egress_option, loss_option, workspace_options
 from batuta.cli.typed import typed
 from batuta.cli.views import labels
@@ -163,7 +163,7 @@ def _record(app: App, engine: "Engine", way: "Way", wish: "MergeWish") -> "Merge
             kind="declassify" if declassify else "endorse", tier=way.to, reason=reason, actor="",
             days=1,
         )  # fmt: skip
-        app.err.write(labels.approved(app.err.page, engine.approve(name, grant)))
+        app.err.write(record(app.err.page, engine, name, grant))
     # The target comes down with its data; where the source was endorsed it stays as it is.
     return replace(wish, tier=way.to.value) if declassify else wish
 

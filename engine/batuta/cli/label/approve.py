@@ -1,10 +1,17 @@
 """`batuta label approve`: records the decision that data may be taken for less secret, or trusted."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from batuta.cli.app import App, pass_app
 from batuta.cli.options import workspace_options
 from batuta.cli.views import labels
+
+if TYPE_CHECKING:
+    from batuta.cli.views.page import Line, Page
+    from batuta.runtime.approvals import Grant
+    from batuta.runtime.engine import Engine
 
 TIERS = ("FullySovereign", "HybridSovereign", "PrivateCloud", "Standard")
 
@@ -36,7 +43,7 @@ def command(app: App, path: str, tier: str, reason: str, endorse: bool, days: in
 
     Without --endorse the data is declassified: it may go to the tier that is named. With it the
     data is endorsed: a more sovereign place may take it in. The next apply that needs the
-    decision uses it up.
+    decision uses it up. The same decision again, while it waits, records nothing.
 
     \b
     Example:
@@ -52,6 +59,12 @@ def command(app: App, path: str, tier: str, reason: str, endorse: bool, days: in
         kind="endorse" if endorse else "declassify", tier=tier, reason=reason.strip(), actor="",
         days=days,
     )  # fmt: skip
-    approval = engine.approve(path, grant)
-    app.out.write(labels.approved(app.out.page, approval))
+    app.out.write(record(app.out.page, engine, path, grant))
     return 0
+
+
+def record(page: "Page", engine: "Engine", path: str, grant: "Grant") -> "list[Line]":
+    """Record a decision, unless the same one waits to be used; return what is said of it."""
+    before = engine.labels.waiting(path, grant)
+    approval = engine.approve(path, grant)
+    return labels.approved(page, approval, before=before is not None and before.id == approval.id)

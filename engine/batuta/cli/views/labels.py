@@ -77,11 +77,15 @@ def _told(approval: Approval) -> list[str]:
     ]
 
 
-def approved(page: Page, approval: Approval) -> list[Line]:
-    """Return what was decided, and what comes next."""
+def approved(page: Page, approval: Approval, *, before: bool = False) -> list[Line]:
+    """Return what was decided, now or `before`, and what comes next."""
+    about = f" about {approval.resource}"
     lines = [
-        line("Recorded the decision ", Span(approval.id, BOLD), f" about {approval.resource}.")
-    ]
+        line(f"Already decided at {approval.made_at}: ", Span(approval.id, BOLD), f"{about} waits"
+             " to be used, and nothing was recorded.")
+        if before
+        else line("Recorded the decision ", Span(approval.id, BOLD), f"{about}.")
+    ]  # fmt: skip
     lines += [line(f"  {row}") for row in _told(approval)]
     signed = (
         f"signed with the key {approval.key}" if approval.key else "not signed: there is no key"
