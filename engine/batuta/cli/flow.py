@@ -109,7 +109,7 @@ def _drift_choice(app: App, action: Blocked) -> DriftChoice | None:
             return None
         if answer in questions.DRIFT_ANSWERS:
             return questions.DRIFT_ANSWERS[answer]
-        question = []
+        question = questions.not_offered(answer, [*questions.DRIFT_ANSWERS, "q"])
 
 
 def agree(app: App, plan: Plan, consent: Consent) -> Exit | None:

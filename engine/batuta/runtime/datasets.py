@@ -160,7 +160,20 @@ class Datasets:
             return f"It was not applied yet: `batuta apply --select {name}`."
         known = [*self.wanted, *(r.address.partition("/")[2] for r in self.store.resources())]
         near = get_close_matches(where.removeprefix("Dataset/"), known, n=1)
+        near = near or self._near_place(where, place)
         return f"Write `{near[0]}`, or a folder that batuta wrote." if near else None
+
+    def _near_place(self, where: str, place: Place) -> list[str]:
+        """The folder that was meant by the name of one that is not there."""
+        if place.dataset.observe().condition != "absent":
+            return []
+        known = {
+            *(str(dataset.destination) for dataset in self.wanted.values()),
+            *(record.destination for record in self.store.resources()),
+        }
+        asked = where.removeprefix("./").rstrip("/")
+        spelt = {each.removeprefix("./").rstrip("/"): each for each in sorted(known)}
+        return [spelt[each] for each in get_close_matches(asked, spelt, n=1)]
 
     def _nothing_at(self, where: str, place: Place, condition: str) -> Diagnostic:
         fix = self.way_to(where, place)

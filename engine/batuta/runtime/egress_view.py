@@ -18,6 +18,7 @@ from batuta.runtime.keeping import Keeping
 from batuta.runtime.sandbox.levels import Choice
 
 HTTPS = 443
+_LAST_PORT, _PORT_DIGITS = 65535, 5
 _OPEN, _REFUSED = "open", "refused"
 _FORMS: Mapping[str, Callable[[Policy, Site], str | tuple[Diagnostic, ...]]] = {
     "nftables": nftables.render,
@@ -138,9 +139,10 @@ class EgressView:
 
         Raises:
             BatutaError: DAT101, there is no such dataset.
+            ValueError: the port in `host` is none.
         """
         name = self.named(dataset)
-        bare, stated = _split(host)
+        bare, stated = split_port(host)
         chosen = port or stated or HTTPS
         action = self.borders.action(name)
         return Answer(
@@ -169,9 +171,16 @@ def _in_force(border: Border) -> Policy:
     return replace(border.policy, allow=()) if border.refused else border.policy
 
 
-def _split(text: str) -> tuple[str, int | None]:
-    """Return the host and the port of `host:port`; a text without a port is a host."""
+def split_port(text: str) -> tuple[str, int | None]:
+    """Return the host and the port of `host:port`; a text without a port is a host.
+
+    Raises:
+        ValueError: what stands after the host is no port from 1 to 65535.
+    """
     before, colon, digits = text.rpartition(":")
-    if colon and digits.isdigit() and isinstance(parse_host(before), Host):
-        return before, int(digits)
-    return text, None
+    if not (colon and digits.isdecimal() and isinstance(parse_host(before), Host)):
+        return text, None
+    port = int(digits) if len(digits) <= _PORT_DIGITS else 0
+    if not 0 < port <= _LAST_PORT:
+        raise ValueError(f"{digits} is no port from 1 to {_LAST_PORT}")
+    return before, port

@@ -159,6 +159,17 @@ def test_a_decision_is_used_once(home: Shell) -> None:
     assert "No changes" in home.well("plan")
 
 
+def test_a_folder_that_is_misspelt_is_answered_with_the_nearest(home: Shell) -> None:
+    assert home("label", "show", "./mime/") == 14
+    assert "Write `mine/`" in home.said
+    assert home("label", "show", "modl") == 14
+    assert "Write `model`" in home.said
+    # What is there and has no log was not misspelt.
+    home.table("mime", PUBLIC)
+    assert home("label", "show", "mime/") == 14
+    assert "batuta data sync mime/ DESTINATION" in home.said
+
+
 def test_the_same_decision_twice_is_recorded_once(home: Shell) -> None:
     home.well(*ENDORSE)
     first = home.entry("web", 1)

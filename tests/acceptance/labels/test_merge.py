@@ -126,6 +126,7 @@ def test_what_was_decided_and_is_not_enough_is_said(home: Shell) -> None:
 def test_the_question_is_the_specifications_and_quitting_changes_nothing(home: Shell) -> None:
     assert home("data", "merge", "mine/", "web/", answers=["what?", "q"]) == 14
     assert "Sovereignty Conflict!" in home.err
+    assert "`W` is not offered. Type one of D, R, E, Q." in home.err
     assert "Target: mine/ (tier: FullySovereign)" in home.err
     assert "Source: web/ (tier: Standard)" in home.err
     for letter in "DREQ":

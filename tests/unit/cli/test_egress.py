@@ -152,3 +152,9 @@ def test_rules_for_all_datasets_open_what_any_of_them_may_reach(app: App) -> Non
 def test_a_dataset_that_is_not_there_is_said(app: App) -> None:
     assert run(["egress", "explain", "x.test", "--dataset", "nobody"], app) == 1
     assert "DAT101" in written(app.err)
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "99999", "9" * 5000])
+def test_what_is_no_port_is_refused(app: App, port: str) -> None:
+    assert run(["egress", "explain", f"x.test:{port}", "--dataset", "plain"], app) == 3
+    assert "is no port from 1 to 65535" in " ".join(written(app.err).split())

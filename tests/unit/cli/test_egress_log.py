@@ -177,6 +177,15 @@ def test_without_a_log_it_says_that_nothing_was_tried(folder: Path) -> None:
     assert "No worker has tried to reach anything yet" in said
 
 
+def test_a_dataset_that_nobody_knows_is_said_and_one_of_the_log_is_shown(folder: Path) -> None:
+    _write(_log(folder), LINES)
+    code, said = _run(folder, "--dataset", "nosuch")
+    assert code == 1
+    assert "DAT101" in said
+    known = LINES[0].dataset.removeprefix("Dataset/")
+    assert _run(folder, "--dataset", known)[0] == 0
+
+
 def test_a_whole_log_is_shown_and_said_to_be_whole(folder: Path) -> None:
     _write(_log(folder), LINES)
     code, said = _run(folder)

@@ -266,6 +266,12 @@ def test_drift_is_asked_of_a_person_and_the_answer_is_done(
     assert table.out.startswith(header)
 
 
+def test_a_wrong_key_is_answered_with_those_that_are_offered(table: Shell) -> None:
+    drop_a_column(table)
+    assert sync(table, answers=["x", "q"]) == 13
+    assert "`X` is not offered. Type one of A, S, F, Q." in table.err
+
+
 def test_a_policy_on_the_command_line_does_not_lose_data_without_its_name(table: Shell) -> None:
     drop_a_column(table)
     assert sync(table, "--on-drift", "Apply", "--yes") == 13

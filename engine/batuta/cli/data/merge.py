@@ -14,7 +14,7 @@ from batuta.cli.exit import Exit, of_plan, with_refusals
 from batuta.cli.label.approve import TIERS, record
 from batuta.cli.options import egress_option, loss_option, workspace_options
 from batuta.cli.typed import typed
-from batuta.cli.views import labels
+from batuta.cli.views import labels, questions
 from batuta.core.labels.flows import Choice
 from batuta.model.plan import Blocked, Envelope, NoOp
 
@@ -132,7 +132,7 @@ def _decide(
         way = found.way(answer)
         if way is not None:
             break
-        question = []
+        question = questions.not_offered(answer, [each.choice for each in found.ways])
     match way.choice:
         case Choice.QUIT:
             app.err.say("Nothing was merged.")

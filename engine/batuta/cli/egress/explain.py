@@ -32,6 +32,12 @@ def command(app: App, host: str, dataset: str, port: int | None, as_format: str)
         batuta egress explain s3.lake.test --dataset orders
         batuta egress explain 127.0.0.1:8333 --dataset orders
     """
+    from batuta.runtime.egress_view import split_port
+
+    try:
+        split_port(host)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="HOST") from error
     found = app.open().egress.explain(host, dataset, port)
     if as_format == "json":
         app.out.verbatim(egress.explanation_json(found))

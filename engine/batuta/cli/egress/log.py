@@ -49,8 +49,11 @@ def command(
 
     if follow and as_format == "prometheus":
         raise click.UsageError("Metrics are of the whole log: leave --follow out.")
-    record = app.open(connect=False).egress_log
+    engine = app.open(connect=False)
+    record = engine.egress_log
     path = record.path
+    if dataset is not None and next(tried(path, Wanted(dataset=dataset)), None) is None:
+        engine.egress.named(dataset)  # only where the log does not know it: manifests may be broken
     wanted = Wanted(dataset=dataset, refused=refused, since=moment(since))
     if as_format == "prometheus":
         log = record.verify().log

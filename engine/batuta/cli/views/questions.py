@@ -33,6 +33,13 @@ def drift(page: Page, action: Blocked) -> list[Line]:
     return [*lines, ()]
 
 
+def not_offered(answer: str, letters: Iterable[str]) -> list[Line]:
+    """Return what is said before a question is asked again."""
+    return [
+        line(f"   `{answer.upper()}` is not offered. Type one of {', '.join(letters).upper()}.")
+    ]
+
+
 def _change(page: Page, change: SchemaChange) -> str:
     match change.change:
         case AddColumn(column):
