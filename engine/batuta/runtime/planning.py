@@ -118,7 +118,7 @@ class Planner:
                 read=self._read(open_ends) if seen else (), spent=spent(self.store),
                 beforehand=before,
                 disks=self._disks(chosen, seen), staging=disk_of(self.store.path.parent),
-                real_paths=self._real_paths(chosen),
+                real_paths={} if request.offline else self._real_paths(chosen),
             )
         )  # fmt: skip
         whole, kept = self._with_ends(plan, borders, request)
