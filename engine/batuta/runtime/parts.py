@@ -79,6 +79,8 @@ class Parts:
         if "pool" in self.__dict__:
             self.pool.end_ways()
         if self._looking is not None:
+            if self.pool.warden.gate is self._looking:
+                self.pool.warden.gate = None
             self._looking.close()
             self._looking = None
         for name in ("pool", "cache", "store"):
