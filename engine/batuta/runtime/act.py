@@ -219,6 +219,7 @@ class Act:
             run.published = self._folder(dataset)
         run.staging = self.observer.errands.staging(action) / run.id
         run.staging.parent.mkdir(parents=True, exist_ok=True)
+        self._room.add(str(run.staging.parent))
         self._make_room(action)
         self._clear(address, dataset, run)
         return run
@@ -241,7 +242,7 @@ class Act:
                     Path(path).mkdir(exist_ok=True)
 
     def tidy(self) -> None:
-        """Remove the empty folders that were made for work that was not done after all."""
+        """Remove the folders in which nothing is staged any more, or never was."""
         remove_empty(*map(Path, self._room), *self._made)
         tidy(self.scratch)
 
@@ -261,6 +262,7 @@ class Act:
     def _forget(self, transfers: Mapping[str, str]) -> None:
         for folder in transfers.values():
             clear(Path(folder))
+            self._room.add(str(Path(folder).parent))
         self.store.write([write for each in transfers for write in drop_transfer(each)])
 
     def _upload(self, action: TransferAction, dataset: DatasetStore, staged: Staged) -> set[str]:

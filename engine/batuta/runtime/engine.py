@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from batuta.model.address import parse_address
 from batuta.model.dataset import Verification
 from batuta.model.decision import Approval
 from batuta.model.diagnostic import Diagnostic, StateLocked
@@ -24,7 +25,7 @@ from batuta.model.state import Lease, ResourceRecord, RunRecord, StepRecord
 from batuta.runtime.clock import now_utc
 from batuta.runtime.load import Validation
 from batuta.runtime.parts import Listen, Parts, WorkspaceOptions
-from batuta.runtime.staging import tidy
+from batuta.runtime.staging import WORK, remove_empty, tidy
 from batuta.runtime.state import lease as leases
 from batuta.runtime.state.store import put_resource
 from batuta.runtime.workspace import find_workspace
@@ -209,6 +210,10 @@ class Engine(Parts):
 
         told = recover(self.store, self.observer.store_at_text)
         tidy(self._places.scratch)
+        for record in self.store.resources():
+            place = parse_address(record.destination)
+            if place.scheme == "file":
+                remove_empty(Path(self.observer.errands.path_of(place)) / "_staging" / WORK)
         return told
 
     def drift(self, listen: Listen) -> "tuple[DriftFinding, ...]":

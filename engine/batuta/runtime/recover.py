@@ -14,7 +14,7 @@ from batuta.model.diagnostic import BatutaError
 from batuta.model.log import LogEntry, Snapshot
 from batuta.model.state import ResourceRecord, RunRecord, StepRecord
 from batuta.runtime.clock import now_utc
-from batuta.runtime.staging import clear
+from batuta.runtime.staging import clear, remove_empty
 from batuta.runtime.state.labels import label_writes
 from batuta.runtime.state.store import (
     StateStore,
@@ -81,6 +81,7 @@ def _settle(
     writes.append(put_step(replace(step, status="done", detail=detail)))
     for folder in staging.values():  # before the write: after it nobody would know of them
         clear(Path(folder))
+        remove_empty(Path(folder).parent)
     store.write(writes)
     told.append(f"{step.action} had been committed; its outcome is recorded now.")
     return True

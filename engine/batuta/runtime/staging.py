@@ -44,11 +44,13 @@ def take_over(work: Path, names: Iterable[str]) -> Path:
 
 
 def clear(work: Path) -> None:
-    """Remove what a transfer staged, and the folder above it where that was the last."""
+    """Remove what a transfer staged.
+
+    The folder above it stays until the run ends: a worker that is shared with other datasets may
+    be about to have it mounted, and could not be started without it.
+    """
     for folder in (work, taken(work)):
         shutil.rmtree(folder, ignore_errors=True)
-    if work.parent.name == WORK:
-        remove_empty(work.parent)
 
 
 def tidy(scratch: Path) -> None:

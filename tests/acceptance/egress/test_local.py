@@ -204,3 +204,23 @@ def test_a_run_keeps_the_end_of_the_egress_log(orders: Space) -> None:
     code, text = orders.run("egress", "log")
     assert code == SOVEREIGNTY, text
     assert "EGR304" in text
+
+
+@requires_kernel("user namespaces")
+def test_who_is_done_first_takes_no_folder_away_that_a_workers_start_needs(space: Space) -> None:
+    """Many datasets share workers; each start mounts the staging folders of all of them."""
+    names = [f"d{number:02}" for number in range(40)]
+    for name in names:
+        write(space.root / "data" / name / "a.parquet", ids(0, 10))
+    space.declare({n: f"source: data/{n}/, destination: out/{n}/, format: arrow" for n in names})
+    # Every worker is thrown away, so that each dataset has one started, slowly, while others end.
+    before = (
+        "import itertools, time; from batuta.runtime.worker import warden\n"
+        "warden.Worker.settle = lambda self: False\n"
+        "real, waits = warden.launch, itertools.cycle((0.0, 0.7, 0.0))\n"
+        "def launch(*given):\n    time.sleep(next(waits))\n    return real(*given)\n"
+        "warden.launch = launch\n"
+    )
+    space.apply(before=before)
+    for name in names:
+        assert not (space.root / "out" / name / "_staging" / "work").exists()
