@@ -11,6 +11,7 @@ import fcntl
 import os
 import socket
 import struct
+from contextlib import suppress
 
 from batuta.runtime.sandbox import kernel
 from batuta.runtime.sandbox.request import Bind, HelperRequest
@@ -121,7 +122,8 @@ def load_rules(nft: str, port: int) -> None:
             nft, [nft, "-f", "-"], {}, file_actions=[(os.POSIX_SPAWN_DUP2, taken, 0)]
         )
         os.close(taken)
-        os.write(given, rules.encode())
+        with suppress(BrokenPipeError):  # it was quick to refuse; its status says so
+            os.write(given, rules.encode())
     finally:
         os.close(given)
     _, status = os.waitpid(child, 0)
