@@ -3,7 +3,37 @@
 from tests.bench.measure import Row
 
 UNKNOWN = "not explained yet; a machine busy with other work is the usual cause."
-REASONS: tuple[tuple[str, str, str], ...] = ()
+REASONS: tuple[tuple[str, str, str], ...] = (
+    (
+        "Sync again", "", "starting Python twice, for the command and for the worker that lists, is most"
+        " of it; the listing itself is one request a thousand objects.",
+    ),
+    (
+        "Plan scale", "", "every document is composed with the place of each value, which"
+        " diagnostics and `render` need and a bare load does not keep.",
+    ),
+    (
+        "Tables", "`.ald`", "the digest of each part, fsync and the checksum of the format, which its"
+        " peer writes no counterpart of.",
+    ),
+    (
+        "Tables", "Arrow", "the digest of each part and fsync, which the peer leaves out.",
+    ),
+    (
+        "Tables", "", "starting the command and its workers, and the digest and fsync of each part.",
+    ),
+    (
+        "Checksums", "copied", "starting the command and its workers; the file itself moves once,"
+        " is hashed on the way and synced.",
+    ),
+    (
+        "Many datasets", "memory", "two workers for each that works are alive, with Arrow in each.",
+    ),
+    (
+        "Confinement", "launch", "a keeper process, the namespaces and the walls; most of it is the"
+        " second start of Python.",
+    ),
+)  # fmt: skip
 """(start of the section, part of work or figure, why)."""
 
 
