@@ -18,7 +18,7 @@ from batuta.runtime.worker.wire import Reply, ShowRequest, Style
 
 Ask = Callable[[ShowRequest, Callable[[Reply], None]], None]
 _MOST_BARE = 8
-"""Pieces of cells without rows that may come one after the other: those of empty parts."""
+"""Pieces of cells that may come beside those with rows: a head, and the ends of batches."""
 _ANEW = frozenset({Failure.TRANSIENT, Failure.THROTTLED, Failure.EXPIRED, Failure.CHANGED})
 
 
@@ -99,8 +99,11 @@ class Showing:
         self._heard += 1
         # Cells are kept here until the last; a long value of the others comes in many pieces.
         self._bare = 0 if reply.rows or self.wish.style != "cells" else self._bare + 1
-        over = self.wish.limit is not None and self._rows + reply.rows > self.wish.limit
-        if reply.rows < 0 or over or self._bare > _MOST_BARE:
+        limit = self.wish.limit
+        over = limit is not None and self._rows + reply.rows > limit
+        # The rows of a batch are told after its pieces, each of which holds one row at least.
+        bare = limit is not None and self._bare > limit + _MOST_BARE
+        if reply.rows < 0 or over or bare:
             raise trouble("the rows", "it sent more than it was asked for")
         self._rows += reply.rows
         if reply.payload:

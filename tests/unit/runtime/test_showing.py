@@ -73,7 +73,7 @@ def shown(
         dataset=store, snapshot=store.readable(None, dict(formats())),
         wish=Wish(style=style, limit=limit), ask=worker.ask, told=pieces.append,
     ).run(Event())  # fmt: skip
-    return b"".join(pieces).decode()
+    return b"".join(pieces).decode("utf-8", "replace")  # cells are no text
 
 
 @pytest.mark.parametrize(
@@ -204,3 +204,18 @@ def test_pieces_without_rows_do_not_go_on_for_ever(tmp_path: Path) -> None:
     worker.ask = ask  # type: ignore[assignment, method-assign]  # likewise
     with pytest.raises(ConnectorError, match="more than it was asked for"):
         shown(store, worker, limit=3, style="cells")
+
+
+def test_a_table_of_many_rows_is_shown_whole(tmp_path: Path) -> None:
+    """Its cells come in more pieces than there are batches."""
+    pq.write_table(ids(0, 30_000), tmp_path / "many.parquet", row_group_size=30_000)
+    folder = tmp_path / "e"
+    folder.mkdir()
+    (tmp_path / "many.parquet").rename(folder / "0.parquet")
+    assert LOCAL.files is not None
+    assert ALIMENTAR.dataset is not None
+    store = ALIMENTAR.dataset(LOCAL.files(Connection(), Address("file", str(folder))))
+    entry: LogEntry = draft(schema=None, format_name="parquet")
+    store.adopt(lambda _path: schema_of(SCHEMA), entry, write=True)
+
+    assert shown(store, Worker(), limit=30_000, style="cells")

@@ -41,7 +41,8 @@ class _Waiting:
 class WorkerPool:
     """Up to `size` workers at work; `ask` may be called from any number of threads.
 
-    As many again may wait: an action needs a control worker and a data worker in turn. `stall_s` is how long a worker may go without a word before it is taken for hung.
+    As many again may wait: an action needs a control worker and a data worker in turn.
+    `stall_s` is how long a worker may go without a word before it is taken for hung.
     `heard` is told of each request's dataset, and the level at which its worker is confined.
     """
 
