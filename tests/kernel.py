@@ -61,6 +61,27 @@ def _landlock() -> bool:
     return int(_libc.syscall(SYS_LANDLOCK_CREATE_RULESET, None, 0, flags)) >= 1
 
 
+_LISTENS = """
+import ctypes, platform, sys
+libc = ctypes.CDLL(None, use_errno=True)
+allow = (ctypes.c_ubyte * 8)(6, 0, 0, 0, 0, 0, 0xFF, 0x7F)  # return SECCOMP_RET_ALLOW
+class Program(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
+program = Program(1, ctypes.addressof(allow))
+no_new_privileges, set_mode_filter, new_listener = 38, 1, 8
+libc.prctl(no_new_privileges, 1, 0, 0, 0)
+number = 317 if platform.machine() == "x86_64" else 277
+listener = libc.syscall(number, set_mode_filter, new_listener, ctypes.byref(program))
+sys.exit(listener < 0)
+"""
+
+
+def _seccomp_notification() -> bool:
+    # Another process tries it: a filter is for good, and a process can have one listener only.
+    command = [sys.executable, "-c", _LISTENS]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
 def _nftables() -> bool:
     command = ["unshare", "--user", "--map-root-user", "--net", "--", "nft", "list", "ruleset"]
     try:
@@ -74,6 +95,7 @@ PROBES: dict[str, Callable[[], bool]] = {
     "user namespaces": lambda: _unshare("--user", "--map-root-user"),
     "network namespaces": lambda: _unshare("--user", "--map-root-user", "--net"),
     "seccomp": lambda: int(_libc.prctl(PR_GET_SECCOMP, 0, 0, 0, 0)) >= 0,
+    "seccomp notification": _seccomp_notification,
     "landlock": _landlock,
     "nftables": _nftables,
     "squid": lambda: shutil.which("squid") is not None,

@@ -1,6 +1,7 @@
 """`requires_kernel` skips by name, counts, and fails where skipping is forbidden."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -63,3 +64,22 @@ def test_skips_become_failures_when_none_are_allowed(tmp_path: Path) -> None:
 def test_a_part_without_a_probe_is_a_mistake() -> None:
     with pytest.raises(KeyError, match="no probe for"):
         kernel.requires_kernel("good weather")
+
+
+@pytest.mark.parametrize(
+    ("machine", "name"), [("no listener", "seccomp notification"), ("no landlock", "landlock")]
+)
+@kernel.requires_kernel("landlock", "seccomp notification")
+def test_a_poorer_machine_is_seen_to_lack_the_part(machine: str, name: str) -> None:
+    asked = f"from tests import kernel; print(kernel.has({name!r}))"
+    imitated = [sys.executable, "-m", "tests.attacks.imitation", machine]
+    command = [*imitated, sys.executable, "-c", asked]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "False", done.stderr
+
+
+def test_a_test_that_needs_a_part_of_the_kernel_asks_for_it_by_its_name_and_not_by_itself() -> None:
+    """One that skips by itself would not be counted, and would not fail in a run that must not skip."""
+    own = re.compile(r"pytest\.skip\([^)]*" + kernel.MISSING)
+    found = [p.name for p in (ROOT / "tests").rglob("*.py") if own.search(p.read_text())]
+    assert found == []

@@ -65,10 +65,9 @@ def test_a_sovereign_transfer_completes_and_nothing_leaves_its_workers(orders: S
     orders.holds(ids(0, 1000))
 
 
+@requires_kernel("landlock", "seccomp")
 def test_sealed_workers_complete_it_too_and_nothing_leaves_them(orders: Space) -> None:
     """What a default container gives: no namespace, and still no socket of any family."""
-    if not finding(Level.SEALED).given:
-        pytest.skip("missing kernel part: landlock")
     with Sink(str(orders.root.parent)) as sink:
         text, stole = _hostile_run(orders, sink, "sealed")
         assert sink.taken == set()

@@ -9,8 +9,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from batuta.runtime.sandbox.confinement import Level
-from batuta.runtime.sandbox.probe import finding
 from batuta.runtime.worker.gate import SUPERVISOR
 from tests.acceptance.egress.house import House
 from tests.acceptance.egress.sink import Sink
@@ -206,10 +204,9 @@ def test_all_of_it_goes_through_the_proxy_of_the_house_and_trusts_its_authority(
     assert "CERTIFICATE_VERIFY_FAILED" in text, text
 
 
+@requires_kernel("landlock", "seccomp notification")
 def test_filtered_workers_do_it_too_and_still_get_nowhere_else(space: Space, lake: Place) -> None:
     """No namespaces: every connection that a worker makes is handed to the gateway."""
-    if not finding(Level.FILTERED).given:
-        pytest.skip("missing kernel part: seccomp notification")
     rows = _filled(space, lake)
     _declare(space, lake, tier=", tier: PrivateCloud")
     told = space.root / "events.jsonl"
