@@ -51,7 +51,9 @@ def check_bundle(path: Path, trust: Trust) -> AuditCheck:
     envelope, body = _opened(path)
     problems: list[Diagnostic] = []
     key = trust.key(envelope.key)
-    if key is None or not envelope.holds(trust.check):
+    if not trust.keys:
+        problems.append(_wrong("AUD105", f"It names the key {envelope.key}."))
+    elif key is None or not envelope.holds(trust.check):
         why = "nobody trusts" if key is None else "did not sign what lies there"
         problems.append(_wrong("AUD102", f"It names the key {envelope.key}, which {why}."))
     elif not key.was_valid(str(body["made_at"])):
@@ -60,6 +62,8 @@ def check_bundle(path: Path, trust: Trust) -> AuditCheck:
     walks = [_walked(trust, log, str(body["format_version"])) for log in logs]
     found = [each for walk in walks for each in walk.problems] + _misreported(body, walks)
     problems += [_wrong("AUD103", f"{each[:1].upper()}{each[1:]}.") for each in found]
+    strangers = [each for walk in walks for each in walk.strangers] if trust.keys else []
+    problems += [_wrong("AUD102", each) for each in strangers]
     return AuditCheck(
         resource=str(body["resource"]), made_at=str(body["made_at"]), key=envelope.key,
         head=_head(body["head"]), versions=sum(len(walk.summaries) for walk in walks),
@@ -98,8 +102,13 @@ def _misreported(body: Mapping[str, Json], walks: Sequence["_Walk"]) -> list[str
 
 
 def _as_told(summary: Mapping[str, Json], told: Json, form: str) -> dict[str, Json]:
-    """Return a summary without what cannot be done again: a place that only a state knew."""
+    """Return a summary with what cannot be done again as it was told.
+
+    That is a place that only a state knew, and what a signature says whose key nobody here trusts.
+    """
     seen = dict(summary)
+    if isinstance(told, Mapping) and seen["signature"] == "untrusted":
+        seen |= {name: told.get(name) for name in ("signature", *_SINCE_2)}
     if form == "1":
         return {name: value for name, value in seen.items() if name not in _SINCE_2}
     if isinstance(told, Mapping) and told.get("place_from") == "state" and not seen["place"]:
@@ -164,6 +173,7 @@ class _Walk:
         self.said: list[Mapping[str, Json]] = []
         self.summaries: list[dict[str, Json]] = []
         self.problems: list[str] = []
+        self.strangers: list[str] = []
 
     @property
     def last(self) -> str:
@@ -193,6 +203,8 @@ class _Walk:
             self.signed += 1
             said = said_in(raw)
             self.said.append(said)
+        elif found.state == "untrusted":
+            self.strangers.append(f"Version {entry.version}: {found.detail}")
         elif found.state != "absent" or found.required or self.signed:
             self.problems.append(f"version {entry.version}: {found.detail.rstrip('.')}")
         self.summaries.append(summary_of(head, entry, found.state, said))
@@ -234,6 +246,11 @@ def _no_bundle(path: Path, why: str) -> BatutaError:
 
 
 _TABLE = {
+    "AUD105": (
+        "Whether the audit is genuine cannot be judged: no key is trusted here",
+        "Get the trust file from whoever made it, by another way than the audit itself: "
+        "batuta audit --verify FILE --trust TRUST, or for good: batuta keys trust TRUST",
+    ),
     "AUD101": (
         "The file is not an audit",
         "Name a file that `batuta audit DATASET --out FILE` wrote, unchanged.",

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from batuta.model.canonical import canonical_bytes
 from batuta.runtime.egress.audit import AuditLog, Row
 from batuta.runtime.state.lease import LeaseKeeper
 from batuta.runtime.state.store import put_run
@@ -79,13 +81,57 @@ def test_an_audit_holds_offline_with_the_trust_file_and_nothing_else(
 
     said = elsewhere.well("audit", "--verify", "audit.json", "--trust", "trust.json")
     assert "holds" in said
-    assert elsewhere("audit", "--verify", "audit.json") == 1
-    assert "AUD102" in elsewhere.said
 
     path = auditor / "audit.json"
     path.write_bytes(path.read_bytes().replace(b"A", b"B", 1))
     assert elsewhere("audit", "--verify", "audit.json", "--trust", "trust.json") == 1
     assert "does NOT hold" in elsewhere.out or "AUD101" in elsewhere.err
+
+
+def test_without_a_trusted_key_nobody_is_accused_and_it_is_said_how_to_give_one(
+    home: Shell, tmp_path: Path
+) -> None:
+    home.well("audit", "model", "--out", "audit.json")
+    auditor = tmp_path / "auditor"
+    auditor.mkdir()
+    shutil.copy(home.folder / "audit.json", auditor)
+    elsewhere = Shell(auditor)
+
+    assert elsewhere("audit", "--verify", "audit.json") == 1
+    assert "cannot be judged" in elsewhere.out
+    assert "NOT hold" not in elsewhere.out
+    assert _codes(elsewhere) == {"AUD105"}
+    assert "--trust TRUST" in elsewhere.said
+
+    # Whoever trusts others than the one who signed: still nothing that contradicts itself.
+    stranger = Shell(tmp_path / "stranger")
+    stranger.folder.mkdir()
+    stranger.write({})
+    stranger.well("keys", "generate")
+    shutil.copy(home.folder / "audit.json", stranger.folder)
+    assert stranger("audit", "--verify", "audit.json") == 1
+    assert "does NOT hold" in stranger.out
+    assert _codes(stranger) == {"AUD102"}
+
+
+def test_what_does_not_fit_together_is_told_without_a_trusted_key_too(
+    home: Shell, tmp_path: Path
+) -> None:
+    home.well("audit", "model", "--out", "audit.json")
+    envelope = json.loads((home.folder / "audit.json").read_bytes())
+    body = json.loads(base64.b64decode(envelope["payload"]))
+    body["versions"][0]["rows"] += 1
+    envelope["payload"] = base64.b64encode(canonical_bytes(body)).decode()
+    (tmp_path / "audit.json").write_bytes(canonical_bytes(envelope) + b"\n")
+
+    elsewhere = Shell(tmp_path)
+    assert elsewhere("audit", "--verify", "audit.json") == 1
+    assert "does NOT hold" in elsewhere.out
+    assert _codes(elsewhere) == {"AUD103", "AUD105"}
+
+
+def _codes(shell: Shell) -> set[str]:
+    return set(re.findall(r"AUD\d+", shell.out + shell.err))
 
 
 def test_an_audit_needs_a_key_and_something_to_audit(shell: Shell) -> None:
