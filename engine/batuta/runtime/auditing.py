@@ -29,6 +29,7 @@ from batuta.runtime.seals import Seals
 from batuta.runtime.trust import no_key
 
 UNKNOWN = (
+    "Whether the files are still what the log says: an audit reads logs; `batuta data verify` hashes files.",
     "Whether other tools read, copied or sent the files while they lay at the place.",
     "Who else had rights on the storage: platforms know that, and batuta does not ask them.",
     "What was in connections that were let through: only who, when, where and how many bytes.",
@@ -40,6 +41,19 @@ UNKNOWN = (
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """An audit as it is written down, and what whoever made it should know of it at once."""
+
+    content: bytes
+    resource: str
+    versions: int
+    runs: int
+    connections: int
+    gaps: tuple[str, ...]
+    unknown: tuple[str, ...] = UNKNOWN
+
+
 @dataclass
 class Auditor:
     """Makes audits from one workspace. `egress` is its egress log, if it has one."""
@@ -49,7 +63,7 @@ class Auditor:
     egress: EgressRecord
     actor: str
 
-    def bundle(self, where: str, since: str | None) -> bytes:
+    def audit(self, where: str, since: str | None) -> Audit:
         """Return the signed audit of a dataset from `since` (RFC 3339 UTC; None: all of it).
 
         The version that was current at `since` is the first in it.
@@ -72,6 +86,8 @@ class Auditor:
                 )
             )
         work = _Work(self, place, since)
+        told = {**work.history(snapshot.head), **work.runs()}
+        tried = work.connections()
         body: dict[str, Json] = {
             "format_version": FORMAT,
             "batuta_version": batuta.__version__,
@@ -84,14 +100,20 @@ class Auditor:
             "head": _json(snapshot.head),
             "recorded_head": _json(place.record.head) if place.record is not None else None,
             "trust": [msgspec.to_builtins(each) for each in trust.keys],
-            **work.history(snapshot.head),
-            **work.runs(),
-            **work.connections(),
+            **told,
+            **tried,
             "copies": work.copies(),
             "unknown": list(UNKNOWN),
         }
         body["gaps"] = work.gaps
-        return seal(TYPE, canonical_bytes(body), key.id, key.sign) + b"\n"
+        rows = tried["connections"]
+        return Audit(
+            content=seal(TYPE, canonical_bytes(body), key.id, key.sign) + b"\n",
+            resource=snapshot.entry.resource,
+            versions=sum(len(chapter.versions) for chapter in work.chapters),
+            runs=len(work.found), connections=len(rows) if isinstance(rows, list) else 0,
+            gaps=tuple(work.gaps),
+        )  # fmt: skip
 
 
 @dataclass

@@ -160,6 +160,32 @@ def test_what_is_missing_is_said(home: Shell) -> None:
     assert any("version 0 is not signed" in gap for gap in home.audit("model")["gaps"])
 
 
+def test_whoever_makes_an_audit_is_told_its_gaps_and_what_it_cannot_show(home: Shell) -> None:
+    home.well("audit", "web", "--out", "audit.json")
+    assert home.out == ""
+    assert "Wrote audit.json: Dataset/web, 1 version, 1 run, 0 connections." in home.said
+    assert "has 1 gap: - there is no egress log here" in home.said
+    assert "`batuta data verify` hashes files" in home.said
+
+    _refusals(home, 1)
+    body = home.audit("web")
+    assert body["gaps"] == []
+    assert "no gaps that it would show" in home.said
+    assert all(sentence in home.said for sentence in body["unknown"])
+
+
+def test_of_many_gaps_some_are_told_and_the_others_counted(home: Shell) -> None:
+    for number in range(6):
+        home.table("download", PUBLIC.slice(0, 1 + number % 2))
+        home.well("apply", "--yes", "--resync", "web")
+    (home.folder / ".batuta" / "state.db").unlink()
+    found = len(home.audit("web")["gaps"])
+    assert found > 8
+    assert f"The record has {found} gaps:" in home.said
+    assert home.err.count("\n  - ") == 8 + len(home.audit("web")["unknown"])
+    assert f"and {found - 8} more, in its field `gaps`" in home.said
+
+
 def test_each_version_says_where_it_lay_and_how_that_is_known(home: Shell) -> None:
     home.well("label", "approve", "model", "--to", "Standard", "--reason", "published, TICKET-9")
     versions = home.audit("model")["versions"]

@@ -43,7 +43,8 @@ def command(
 
     It says for each version where it lay, at which tier and under which label, which runs could
     have moved it, what they tried to reach, who decided what, and which copies batuta made; and
-    what the record does not show.
+    what the record does not show, which is summed up on the error stream as well. It reads logs
+    and no files: `batuta data verify` hashes those.
 
     \b
     Example:
@@ -56,12 +57,13 @@ def command(
         return _check(app, app.folder / verify, trust)
     assert dataset is not None
     app.single = dataset
-    content = app.open().auditor.bundle(dataset, moment(since)).decode()
+    made = app.open().auditor.audit(dataset, moment(since))
+    content = made.content.decode()
     if out is None:
         app.out.verbatim(content)
     else:
         flow.write_document(app.folder / out, content)
-        app.err.say(f"Wrote {out}.")
+    app.err.write(audits.made(app.err.page, made, str(out) if out is not None else None))
     return Exit.OK
 
 
