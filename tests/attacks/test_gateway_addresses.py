@@ -83,4 +83,4 @@ def test_a_dead_host_is_no_refusal_of_policy(tmp_path: Path) -> None:
         connection.close()
 
         assert head.startswith(b"HTTP/1.1 502 connect.failed")
-        assert here.last().code == "connect.failed"
+        assert (here.last().verdict, here.last().code) == ("fail", "connect.failed")

@@ -190,6 +190,19 @@ def test_a_refusal_of_the_gateway_is_final(tmp_path: Path, url: str) -> None:
         assert here.last().code in error.value.diagnostics[0].detail
 
 
+def test_a_host_whose_name_does_not_resolve_is_no_refusal_and_not_tried_again(
+    tmp_path: Path,
+) -> None:
+    with lab(tmp_path) as here:
+        with _through(here), pytest.raises(ConnectorError) as error:
+            mover.fetch([_item("https://typo.prod.good.test/big", "o")], tmp_path)
+
+        assert error.value.diagnostics[0].code == "WRK115"
+        assert error.value.kind is Failure.PERMANENT
+        assert here.far.looked_up == ["typo.prod.good.test"]
+        assert (here.last().verdict, here.last().code) == ("fail", "dns.nxdomain")
+
+
 @pytest.mark.parametrize("scheme", ["https", "http"])
 def test_the_lister_gets_through(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str

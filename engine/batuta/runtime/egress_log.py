@@ -12,15 +12,17 @@ from typing import Literal, TypeAlias
 from batuta.core.egress.codes import MEANING
 from batuta.runtime.egress.audit import Row
 from batuta.runtime.egress.audit_read import follow, rows
+from batuta.runtime.egress.refusal import has_failed
 
-Verdict: TypeAlias = Literal["allowed", "refused", "open"]
+Verdict: TypeAlias = Literal["allowed", "refused", "failed", "open"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """One connection that a worker tried to make.
 
-    `time` is when it was tried, RFC 3339. `open` is the verdict of one that was let through and
+    `time` is when it was tried, RFC 3339. `refused` is what a rule said no to; `failed` is what
+    was let through and came to nothing: no such name, nobody answered. `open` is the verdict of one that was let through and
     whose end is not in the log: it goes on, or batuta was killed. `host` is what was asked for
     where that is no host. `also` are further ends that one connection was used for. `up` and
     `down` are bytes from and to the worker. `rule` is empty where no rule matched, and `line` is
@@ -128,7 +130,7 @@ def _attempt(row: Row, verdict: Verdict) -> Attempt:
 
 
 def _why(row: Row) -> str:
-    if row.verdict != "deny":
+    if row.verdict not in {"deny", "fail"}:
         return ""
     known = {code.value: text for code, text in MEANING.items()}
     return row.detail or known.get(row.code, "")
@@ -142,11 +144,12 @@ def _asked(before: Attempt, row: Row) -> Attempt:
 
 def _ended(before: Attempt | None, row: Row) -> Attempt:
     verdict: Verdict = "refused" if row.verdict == "deny" else "allowed"
+    verdict = "failed" if has_failed(row) else verdict
     last = _attempt(row, verdict)
     if before is None:
         return last
     # One connection may be used for several ends: shown is what it was opened for, or was refused.
-    shown, place = (last, _place(last)) if verdict == "refused" else (before, _place(before))
+    shown, place = (last, _place(last)) if verdict != "allowed" else (before, _place(before))
     ends = dict.fromkeys((_place(before), *before.also, _place(last)))
     return replace(
         last, time=before.time, host=shown.host, port=shown.port, rule=shown.rule, line=shown.line,

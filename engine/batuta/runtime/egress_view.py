@@ -14,12 +14,13 @@ from batuta.model.diagnostic import BatutaError, Diagnostic
 from batuta.runtime.borders import Border, Borders
 from batuta.runtime.clock import now_utc
 from batuta.runtime.egress.audit_read import rows
+from batuta.runtime.egress.refusal import has_failed
 from batuta.runtime.keeping import Keeping
 from batuta.runtime.sandbox.levels import Choice
 
 HTTPS = 443
 _LAST_PORT, _PORT_DIGITS = 65535, 5
-_OPEN, _REFUSED = "open", "refused"
+_OPEN, _REFUSED, _FAILED = "open", "refused", "failed"
 _FORMS: Mapping[str, Callable[[Policy, Site], str | tuple[Diagnostic, ...]]] = {
     "nftables": nftables.render,
     "kubernetes": kubernetes.render,
@@ -46,7 +47,8 @@ class Status:
     """One dataset: what its workers may reach, how this machine keeps them, what they tried.
 
     `level` is empty where the machine does not give what its tier needs. `allowed` and `refused`
-    count connections in the egress log. `closed` holds the codes that forbid any contact.
+    count connections in the egress log; `failed` are those that no rule forbade and that came to
+    nothing (no such name, nobody answered). `closed` holds the codes that forbid any contact.
     """
 
     dataset: str
@@ -58,6 +60,7 @@ class Status:
     enforced: bool
     allowed: int
     refused: int
+    failed: int = 0
     closed: tuple[str, ...] = ()
 
 
@@ -97,6 +100,7 @@ class EgressView:
             enforced=choice is not None and choice.enforced,
             allowed=counts.get((name, _OPEN), 0),
             refused=counts.get((name, _REFUSED), 0),
+            failed=counts.get((name, _FAILED), 0),
             closed=tuple(dict.fromkeys(d.code for d in border.refused)),
         )
 
@@ -105,7 +109,8 @@ class EgressView:
         found: Counter[tuple[str, str]] = Counter()
         for row in rows(self.log):
             if row.event in (_OPEN, _REFUSED):
-                found[row.dataset.removeprefix("Dataset/"), row.event] += 1
+                event = _FAILED if has_failed(row) else row.event
+                found[row.dataset.removeprefix("Dataset/"), event] += 1
         return found
 
     def policies(self, dataset: str | None = None) -> tuple[Shared, ...]:

@@ -25,6 +25,7 @@ SUMMARIES = {
     "WRK112": "The server's certificate was not accepted",
     "WRK113": "The object is archived",
     "WRK114": "The gateway refused",
+    "WRK115": "No host has that name",
 }
 
 FIXES = {
@@ -42,6 +43,7 @@ FIXES = {
     "WRK112": "Add the authority to the system's trusted certificates, or correct the endpoint.",
     "WRK113": "Restore the object at its platform first, or leave it out with `files`.",
     "WRK114": "If the host belongs to this dataset, allow it in the EgressPolicy that applies.",
+    "WRK115": "Correct the host in the address or in the Platform's endpoint.",
 }
 
 MAX_RETRY_AFTER_S = 300.0
@@ -61,6 +63,11 @@ def failure(code: str, detail: str, kind: Failure, *, retry_after_s: float = 0.0
 def not_let_out(host: str, said: str) -> ConnectorError:
     """The gateway does not let this worker reach `host`; another try would be refused too."""
     return failure("WRK114", f"The way to {host} is closed: {said}.", Failure.PERMANENT)
+
+
+def unknown_host(host: str) -> ConnectorError:
+    """The resolver says that there is no `host`, which is a mistyped name more often than not."""
+    return failure("WRK115", f"The name of {host} does not resolve.", Failure.PERMANENT)
 
 
 def changed(key: str, how: str) -> ConnectorError:

@@ -28,7 +28,10 @@ _CHUNKED = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
 _RANGE = re.compile(rb"\r\ncontent-range:[ \t]*bytes (\d+)-(\d+)/(\d+|\*)", re.IGNORECASE)
 _LAST_CHUNK = b"0\r\n\r\n"
 _ETAG = re.compile(rb"\r\netag:[ \t]*([^\r\n]*)", re.IGNORECASE)
-_VERDICT = re.compile(rb"^HTTP/1.1 403 .*\r\nx-batuta-verdict:[ \t]*([!-~]{1,60})", re.I | re.S)
+_VERDICT = re.compile(
+    rb"^HTTP/1.1 (403|502) .*\r\nx-batuta-verdict:[ \t]*([!-~]{1,60})", re.IGNORECASE | re.DOTALL
+)
+_NO_NAME = "dns.nxdomain"
 _RETRY_AFTER = re.compile(rb"\r\nretry-after:[ \t]*([^\r\n]*)", re.IGNORECASE)
 
 
@@ -201,7 +204,7 @@ def _open_tunnel(plain: socket.socket, origin: Origin, password: str) -> None:
 
     Raises:
         LinkBroken: It gave none; the socket is closed.
-        ConnectorError: WRK114, it will give none.
+        ConnectorError: WRK114 or WRK115, it will give none.
     """
     name = f"[{origin.host}]" if ":" in origin.host else origin.host
     target = f"{name}:{origin.port}"
@@ -222,6 +225,8 @@ def _open_tunnel(plain: socket.socket, origin: Origin, password: str) -> None:
         said = head.partition(b"\r\n")[0][9:100].decode("latin-1") or "nothing"
         if said.startswith("403"):
             raise mover_errors.not_let_out(target, said)
+        if said.endswith(_NO_NAME):
+            raise mover_errors.unknown_host(target)
         raise LinkBroken(f"the gateway answered {said}")
 
 
@@ -314,5 +319,10 @@ def refused(link: Link, head: Head, key: str) -> ConnectorError:
     """Return what a refusal means; its connection is closed."""
     body = link.read_start(head.length)
     if verdict := _VERDICT.search(head.raw):
-        return mover_errors.not_let_out(link.origin.netloc, verdict[1].decode("latin-1"))
+        host, said = link.origin.netloc, verdict[2].decode("latin-1")
+        if verdict[1] == b"403":
+            return mover_errors.not_let_out(host, said)
+        if said == _NO_NAME:
+            return mover_errors.unknown_host(host)
+        return mover_errors.broken(key, host, f"the gateway got no answer ({said})")
     return mover_errors.refusal(key, link.origin.netloc, head.status, body, head.retry_after)

@@ -27,6 +27,7 @@ STATUS = (
     Status(
         dataset="plain", tier="FullySovereign", derived=True, policy="13f15a567291ddea" * 4,
         hosts=("127.0.0.1:8333",), level="isolated", enforced=True, allowed=1200, refused=3,
+        failed=2,
     ),
     Status(
         dataset="far", tier="Standard", derived=False, policy="6ab42af4b5a7e366" * 4,
@@ -112,13 +113,17 @@ def test_status_counts_the_connections_in_the_log(app: App, tmp_path: Path) -> N
     for event, name in (("open", "plain"), ("end", "plain"), ("refused", "plain"),
                         ("refused", "bad"), ("refused", "bad")):  # fmt: skip
         log.append(Row(event=event, dataset=name))
+    # The last one is as older logs have it.
+    for verdict, code in (("fail", "dns.nxdomain"), ("fail", "gone"), ("deny", "connect.failed")):
+        log.append(Row(event="refused", dataset="plain", verdict=verdict, code=code))
     log.close()
     app.close()
 
     assert run(["egress", "status", "--format", "json"], app) == 0
     found = {each["dataset"]: each for each in json.loads(written(app.out))["datasets"]}
-    assert (found["plain"]["allowed"], found["plain"]["refused"]) == (1, 1)
-    assert (found["bad"]["allowed"], found["bad"]["refused"]) == (0, 2)
+    counts = ("allowed", "refused", "failed")
+    assert [found["plain"][name] for name in counts] == [1, 1, 3]
+    assert [found["bad"][name] for name in counts] == [0, 2, 0]
     assert found["plain"]["hosts"] == ["127.0.0.1:8333"]
     assert found["plain"]["tier"] == "FullySovereign"
     assert (found["tiered"]["hosts"], found["tiered"]["closed"]) == ([], ["SOV101"])

@@ -16,6 +16,7 @@ import pytest
 
 from batuta.cli.main import main
 from batuta.cli.views import egress_log as view
+from batuta.cli.views.egress_metrics import metrics
 from batuta.cli.views.page import ASCII, UNICODE, Page, plain
 from batuta.model.egress import LogHead
 from batuta.model.state import RunRecord, RunStatus
@@ -110,6 +111,20 @@ def test_what_was_let_through_and_then_cut_is_refused_with_the_bytes_that_went(
 ) -> None:
     found = _tried(path, refused=True)[-1]
     assert (found.code, found.up) == ("budget.upload", 65536)
+
+
+@pytest.mark.parametrize(("verdict", "code"), [("fail", "dns.nxdomain"), ("deny", "dns.nxdomain")])
+def test_a_name_that_does_not_resolve_is_failed_and_no_refusal(
+    tmp_path: Path, verdict: str, code: str
+) -> None:
+    """Whatever an older batuta wrote as its verdict."""
+    path = tmp_path / "audit.jsonl"
+    _write(path, [_refusal(1, "typo.test", verdict=verdict, code=code, detail="Not resolved.")])
+    (found,) = _tried(path)
+    assert (found.verdict, found.why) == ("failed", "Not resolved.")
+    assert _tried(path, refused=True) == []
+    assert 'verdict="failed",code="dns.nxdomain"} 1' in metrics([found], verify(path))
+    assert "dns.nxdomain: Not resolved." in plain(view.Listing(Page(width=160)).lines(found))
 
 
 @pytest.mark.parametrize("name", ["hr", "Dataset/hr"])

@@ -451,17 +451,23 @@ class ClientHttpProxyError(Exception):
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "kind"),
-    [(403, "AWS124", Failure.PERMANENT), (502, "AWS107", Failure.TRANSIENT)],
+    ("status", "said", "code", "kind"),
+    [
+        (403, "host.not_allowed", "AWS124", Failure.PERMANENT),
+        (502, "connect.failed", "AWS107", Failure.TRANSIENT),
+        (502, "dns.nxdomain", "AWS125", Failure.PERMANENT),
+    ],
 )
-def test_what_the_gateway_refuses_is_not_tried_again(status: int, code: str, kind: Failure) -> None:
+def test_what_the_gateway_refuses_or_no_resolver_knows_is_not_tried_again(
+    status: int, said: str, code: str, kind: Failure
+) -> None:
     try:
         try:
-            raise ClientHttpProxyError(status, "host.not_allowed")
+            raise ClientHttpProxyError(status, said)
         except ClientHttpProxyError:
             raise OSError("Failed to connect to proxy URL")  # noqa: B904 - as the library does
     except OSError as error:
         found = faults.of_exception("Listing s3://lake/", error)
     assert (found.diagnostics[0].code, found.kind) == (code, kind)
-    assert "host.not_allowed" in found.diagnostics[0].detail
+    assert said in found.diagnostics[0].detail or "does not resolve" in found.diagnostics[0].detail
     assert "proxy" not in found.diagnostics[0].detail

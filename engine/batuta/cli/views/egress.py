@@ -105,10 +105,11 @@ def status(page: Page, found: "Sequence[Status]") -> list[Line]:
             each.level or "refused",
             f"{each.allowed:,}",
             f"{each.refused:,}",
+            f"{each.failed:,}",
         )
         for each in found
     ]
-    header = ("dataset", "tier", "policy", "hosts", "level", "allowed", "refused")
+    header = ("dataset", "tier", "policy", "hosts", "level", "allowed", "refused", "failed")
     lines = table(page, header, rows)
     for each in found if page.exact else ():
         lines += prose(page, ", ".join(each.hosts) or "no host", label=f"{each.dataset}: ")
@@ -134,6 +135,7 @@ def status_json(found: "Sequence[Status]") -> str:
 _METRICS = (
     ("batuta_egress_allowed_total", "counter", "Connections of workers that were let through."),
     ("batuta_egress_refused_total", "counter", "Connections of workers that were refused."),
+    ("batuta_egress_failed_total", "counter", "Connections of workers that came to nothing."),
     ("batuta_egress_open_hosts", "gauge", "Hosts that the policy opens."),
     ("batuta_egress_enforced", "gauge", "1 where the operating system keeps workers to it here."),
 )
@@ -157,6 +159,8 @@ def _figure(each: "Status", name: str) -> int:
             return each.allowed
         case "batuta_egress_refused_total":
             return each.refused
+        case "batuta_egress_failed_total":
+            return each.failed
         case "batuta_egress_open_hosts":
             return len(each.hosts)
         case _:

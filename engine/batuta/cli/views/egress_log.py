@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 WIDE = 120
 _COLUMNS = (19, 7, 20, 44, 10, 10)
-_STYLES = {"allowed": GREEN, "refused": RED, "open": YELLOW}
+_STYLES = {"allowed": GREEN, "refused": RED, "failed": YELLOW, "open": YELLOW}
 
 
 @dataclass(slots=True)
@@ -102,7 +102,7 @@ def _who(attempt: "Attempt") -> str:
 
 def _reason(page: Page, attempt: "Attempt", *, indent: int) -> list[Line]:
     found: list[Line] = []
-    if attempt.verdict == "refused":
+    if attempt.verdict in {"refused", "failed"}:
         text = f"{attempt.code}: {attempt.why}" if attempt.why else attempt.code
         found += prose(page, text, indent=indent, label="why:  ", style=DIM)
     if attempt.rule or attempt.line:

@@ -34,6 +34,7 @@ SUMMARIES = {
     "AWS122": "The clock of this machine is off",
     "AWS123": "The prefix is a table of another format",
     "AWS124": "The way to the service is closed",
+    "AWS125": "No host has that name",
 }
 
 _FIXES = {
@@ -63,8 +64,12 @@ _FIXES = {
     "AWS123": "Read the table by its own address, or set `format: files` to copy it whole.",
     "AWS124": "Allow the host in the EgressPolicy that applies; `batuta egress log --refused` says"
     " what was refused, and why.",
+    "AWS125": "Correct the Platform's `endpoint` or `region`, or the bucket's name where it is part of"
+    " the host.",
     "AWS122": "Set the machine's clock (timedatectl set-ntp true); signatures carry the time.",
 }
+
+_NO_NAME = "dns.nxdomain"
 
 _REASONS: dict[Reason, str] = {
     "unknown-format": "AWS111",
@@ -213,6 +218,8 @@ def of_exception(what: str, exception: BaseException) -> ConnectorError:
         status, text = verdict
         if status == 403:
             return failure("AWS124", f"{what}: the gateway refused it ({text}).")
+        if _NO_NAME in text:
+            return failure("AWS125", f"{what}: the name of its host does not resolve.")
         return failure("AWS107", f"{what}: the gateway got no answer ({text}).", Failure.TRANSIENT)
     if (refusal := refusal_of(exception)) is not None:
         return of_error(what, refusal.status, refusal.error, refusal.retry_after)

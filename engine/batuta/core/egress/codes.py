@@ -113,6 +113,17 @@ MEANING: dict[Code, str] = {
 }
 """What each code says, as one sentence."""
 
+UNREACHED = frozenset(
+    {
+        Code.DNS_NXDOMAIN,
+        Code.DNS_TIMEOUT,
+        Code.DNS_FAILED,
+        Code.CONNECT_FAILED,
+        Code.TLS_UPSTREAM,
+    }
+)
+"""Codes of connections that the policy allows and that did not come about: no violation."""
+
 
 @dataclass(frozen=True, slots=True)
 class Refused:
@@ -120,3 +131,8 @@ class Refused:
 
     code: Code
     detail: str
+
+    @property
+    def verdict(self) -> str:
+        """How a log has it: `deny` where a rule said no, `fail` where nobody could be reached."""
+        return "fail" if self.code in UNREACHED else "deny"

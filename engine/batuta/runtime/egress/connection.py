@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from batuta.core.egress import verdict
 from batuta.core.egress.clienthello import Hello, parse_hello
-from batuta.core.egress.codes import Code, Refused
+from batuta.core.egress.codes import UNREACHED, Code, Refused
 from batuta.core.egress.hosts import Kind, bracketed
 from batuta.core.egress.rules import Rule
 from batuta.core.egress.verdict import Request
@@ -33,9 +33,6 @@ MAX_ROW_ADDRESSES = 8
 _HANDSHAKE = 0x16
 _BLOCK = 16 * 1024
 _DRAIN_S = 0.5
-_UNREACHED = frozenset(
-    (Code.DNS_NXDOMAIN, Code.DNS_TIMEOUT, Code.DNS_FAILED, Code.CONNECT_FAILED, Code.TLS_UPSTREAM)
-)
 
 
 def alert(_refused: Refused) -> bytes:
@@ -45,7 +42,7 @@ def alert(_refused: Refused) -> bytes:
 
 def http_refusal(refused: Refused) -> bytes:
     """Return the answer to a request that goes nowhere; its reason names the verdict."""
-    status = 502 if refused.code in _UNREACHED else 403
+    status = 502 if refused.code in UNREACHED else 403
     body = f"batuta egress: {refused.code}: {refused.detail}\n".encode("ascii", "backslashreplace")
     lines = [
         f"HTTP/1.1 {status} {refused.code}",
@@ -123,7 +120,7 @@ class Connection:
             self._refuse(denied.refused)
         except OSError as error:
             # The worker went away before a verdict: that it tried stays in the log.
-            self.record(event="refused", verdict="deny", code="gone", detail=str(error))
+            self.record(event="refused", verdict="fail", code="gone", detail=str(error))
         finally:
             self.client.close()
             if self.server is not None:
@@ -304,14 +301,16 @@ class Connection:
     def end_row(self, end: str, meter: Meter, refused: Refused | None = None) -> None:
         """Write how it ended; where that was a refusal, `end` is its code."""
         self.record(
-            event="end", verdict="deny" if refused else "allow",
+            event="end", verdict=refused.verdict if refused else "allow",
             code=str(refused.code if refused else Code.ALLOW),
             detail=refused.detail if refused else "",
             end=str(refused.code) if refused else end, up=meter.sent, down=meter.received,
         )  # fmt: skip
 
     def _refuse(self, refused: Refused) -> None:
-        self.record(event="refused", verdict="deny", code=str(refused.code), detail=refused.detail)
+        self.record(
+            event="refused", verdict=refused.verdict, code=str(refused.code), detail=refused.detail
+        )
         with suppress(OSError):
             self.client.settimeout(_DRAIN_S)
             self.client.sendall(self.answer(refused))

@@ -290,7 +290,7 @@ class Talk:
             event="request",
             method=asked.request.method.decode("ascii", "backslashreplace") if asked else "",
             path=ascii(asked.path.partition("?")[0])[1:-1][:MAX_TARGET] if asked else "",
-            verdict="deny" if refused else "allow",
+            verdict=refused.verdict if refused else "allow",
             code=str(refused.code if refused else Code.ALLOW),
             detail=refused.detail if refused else "",
             status=answer.status_code if answer else 0,

@@ -1,10 +1,20 @@
 """A refused connection as a diagnostic: which host, why, and the line that could change it."""
 
-from batuta.core.egress.codes import MEANING, Code
+from batuta.core.egress.codes import MEANING, UNREACHED, Code
 from batuta.model.diagnostic import Diagnostic
 from batuta.runtime.egress.audit import Row
 
-_UNREACHED = ("dns.", "connect.", "tls.upstream")
+GONE = "gone"
+"""The code of a worker that went away before there was a verdict."""
+_FAILED = UNREACHED | {GONE}
+
+
+def has_failed(row: Row) -> bool:
+    """True where nobody was reached or asked, which is no refusal.
+
+    By the code, since older logs have no verdict of its own for it.
+    """
+    return row.verdict in {"deny", "fail"} and row.code in _FAILED
 
 
 def diagnostic_of(row: Row) -> Diagnostic | None:
@@ -13,14 +23,14 @@ def diagnostic_of(row: Row) -> Diagnostic | None:
     The detail says who named the host where a redirect did, since the user may never have heard
     of it.
     """
-    if row.verdict != "deny" or row.code == "gone":
+    if row.verdict not in {"deny", "fail"} or row.code == GONE:
         return None
     place = f"{row.host}:{row.port}" if row.host else ascii(row.target)[1:-1] or "the gateway"
     meaning = MEANING[Code(row.code)] if row.code in set(Code) else row.code
     asked = f"{row.referrer} redirected to it. " if row.referrer else ""
     what = f" for {row.dataset}" if row.dataset else ""
     rule = f" The rule is {row.rule} ({row.line})." if row.rule else ""
-    if row.code.startswith(_UNREACHED):
+    if has_failed(row):
         return Diagnostic(
             code="EGR307",
             summary="A host could not be reached",

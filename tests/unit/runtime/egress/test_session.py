@@ -364,9 +364,13 @@ def test_a_refusal_names_host_rule_and_who_sent_the_worker_there() -> None:
     assert found.code == "EGR306"
     assert "us.cdn.test:443 for Dataset/m: hub.test redirected to it." in found.detail
     assert "egress explain us.cdn.test" in found.fix
-    unreached = diagnostic_of(replace(row, code="connect.failed"))
-    assert unreached is not None
-    assert unreached.code == "EGR307"
+    for verdict in ("fail", "deny"):  # the latter as older logs have it
+        unreached = diagnostic_of(replace(row, verdict=verdict, code="connect.failed"))
+        assert unreached is not None
+        assert unreached.code == "EGR307"
+    flooded = diagnostic_of(replace(row, code="dns.too_many"))
+    assert flooded is not None
+    assert flooded.code == "EGR306"
     assert diagnostic_of(replace(row, verdict="allow")) is None
 
 
