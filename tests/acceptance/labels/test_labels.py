@@ -99,6 +99,21 @@ def test_a_head_rolled_back_with_its_signature_is_found_by_an_audit_made_before(
     assert "LOG131" in home.said
 
 
+def test_the_note_about_entries_older_than_the_key_ends_with_the_command_that_it_names(
+    shell: Shell,
+) -> None:
+    shell.table("download", PUBLIC)
+    shell.write({})
+    shell.well("data", "sync", "download/", "web/", "--format", "parquet", "--yes")
+    shell.well("keys", "generate")
+    shell.well("label", "verify", "web/")
+    assert "note[LOG133]" in shell.said
+    assert "--sign-head" in shell.said
+    shell.well("label", "verify", "web/", "--sign-head")
+    shell.well("label", "verify", "web/")
+    assert "LOG133" not in shell.said
+
+
 def test_a_lost_signature_can_be_made_anew_but_not_for_an_entry_that_nobody_knows(
     home: Shell,
 ) -> None:

@@ -138,16 +138,18 @@ class SealReview:
         return [seal_fault(logged.head, finding)]
 
     def notes(self) -> list[Diagnostic]:
-        """Return what is worth saying at the end."""
-        if not self.unsigned:
+        """Return what is worth saying at the end: that nothing signed vouches for the log yet.
+
+        A signed entry names the ones before it, so from then on how many are signed says it all.
+        """
+        if not self.unsigned or self.signed:
             return []
         what = "entries carry" if self.unsigned > 1 else "entry carries"
-        covered = (
-            " They are covered by the first signed entry, whose chain names them."
-            if self.signed
-            else ""
+        detail = (
+            f"{self.unsigned} {what} no signature, from before there was a key, and none behind"
+            " them vouches for them yet. The next commit will, or now: `batuta label verify PATH"
+            " --sign-head`."
         )
-        detail = f"{self.unsigned} {what} no signature, from before there was a key.{covered}"
         return [fault("LOG133", detail, severity=Severity.NOTE)]
 
 
