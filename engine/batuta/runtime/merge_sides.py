@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from batuta.core.labels.flows import Choice, Input, Place, Way, conflict
 from batuta.core.labels.lattice import Label as Point
 from batuta.core.labels.lattice import of_record
 from batuta.core.selection import source_text
-from batuta.core.tiers import platform_label, united
+from batuta.core.tiers import Carried, platform_label, united
 from batuta.manifest.document import Value
 from batuta.manifest.shorthand import command_document, literal
 from batuta.model.address import parse_address
@@ -31,12 +31,18 @@ _TEXTS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Side:
-    """One side: what it is called, its tier and origin as the question words them, its label."""
+    """One side: what it is called, its tier and origin as the question words them, its label.
+
+    `logged` says that a decision about it can be recorded. `follows` is true where nothing says
+    how confidential it is, so that it is as confidential as the place that it comes to.
+    """
 
     name: str
     tier: str
     origin: str
     label: Label
+    logged: bool = False
+    follows: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,11 +174,11 @@ def _value(text: str) -> Value:
 def find_conflict(dataset: Dataset, observer: Observer, target: Facts) -> MergeConflict | None:
     """Return why the two sources of a merge may not come together at the target; None: they may."""
     states = states_of(observer.source(dataset, {}))
+    tier = dataset.tier or Tier(target.tier)
     sides = [
-        _side(part, state, observer)
+        _side(part, state, observer, tier)
         for part, state in zip(dataset.source.merge, states, strict=True)
     ]
-    tier = Tier(target.tier)
     inputs = [Input(name=side.name, label=of_record(side.label)) for side in sides]
     found = conflict(Place(tier=tier), inputs)
     if found is None:
@@ -180,17 +186,26 @@ def find_conflict(dataset: Dataset, observer: Observer, target: Facts) -> MergeC
     into, new = sides
     return MergeConflict(
         target=Side(name=into.name, tier=tier, origin="", label=into.label), source=new,
-        why=_why(into, new, found.label), ways=tuple(_reachable(found.ways, states, inputs)),
+        why=_why(into, new, found.label), ways=tuple(_reachable(found.ways, sides)),
     )  # fmt: skip
 
 
-def _reachable(
-    ways: Sequence[Way], states: Sequence[SourceState], inputs: Sequence[Input]
-) -> list[Way]:
-    """Leave out decisions about data without a log: there is nowhere to record them."""
-    logged = {i.name for i, s in zip(inputs, states, strict=True) if s.label is not None}
-    decisions = {Choice.DECLASSIFY, Choice.ENDORSE}
-    return [way for way in ways if way.choice not in decisions or set(way.inputs) <= logged]
+def _reachable(ways: Sequence[Way], sides: Sequence[Side]) -> list[Way]:
+    """Leave out decisions about data without a log: there is nowhere to record them.
+
+    What follows the place's tier comes down with it, and nobody has to declassify it.
+    """
+    logged = {side.name for side in sides if side.logged}
+    follows = {side.name for side in sides if side.follows}
+    found: list[Way] = []
+    for way in ways:
+        names = way.inputs
+        if way.choice is Choice.DECLASSIFY:
+            names = tuple(name for name in names if name not in follows)
+        decides = way.choice in {Choice.DECLASSIFY, Choice.ENDORSE}
+        if not decides or (names and set(names) <= logged):
+            found.append(replace(way, inputs=names))
+    return found
 
 
 def _why(into: Side, new: Side, label: Point) -> str:
@@ -199,15 +214,18 @@ def _why(into: Side, new: Side, label: Point) -> str:
     return f"{new.name} is more confidential than the place of {into.name} is sovereign."
 
 
-def _side(part: SourcePart, state: SourceState, observer: Observer) -> Side:
+def _side(part: SourcePart, state: SourceState, observer: Observer, tier: Tier) -> Side:
+    """Return what one side is, with the label that the plan gives it as well."""
     address = part.address
     assert address is not None
     platform = observer.connections.platform_of(address, part.platform)
     label = state.label
-    origin = "" if platform.network is Network.LOCAL else str(address)
-    if label is None and platform.network is not Network.LOCAL:
-        label = platform_label(platform.network, platform.type)
-    if label is None:
-        stated = part.origin_tier or Tier.STANDARD
-        label = Label(confidentiality=stated, integrity=stated)
-    return Side(name=str(address), tier=label.integrity, origin=origin, label=united((label,)))
+    local = platform.network is Network.LOCAL
+    own = None if local else platform_label(platform.network, platform.type)
+    known = Carried(label=label or own, stated=part.origin_tier)
+    found = known.at(tier)
+    return Side(
+        name=str(address), tier=found.integrity, origin="" if local else str(address),
+        label=united((found,)), logged=label is not None,
+        follows=known.label is None and known.stated is None,
+    )  # fmt: skip

@@ -142,6 +142,25 @@ def test_the_page_about_labels_shows_the_question_as_it_is_asked(home: Shell) ->
     assert shown in home.err
 
 
+@pytest.mark.parametrize("source", ["web/", "download/"])
+def test_a_source_has_one_label_whether_somebody_is_asked_or_nobody_is_there(
+    home: Shell, source: str
+) -> None:
+    """A folder of files that no manifest and no log speaks of is as confidential as the target."""
+    wanted = "(FullySovereign, Standard)" if source == "download/" else "(Standard, Standard)"
+    assert home("data", "merge", "mine/", source, "--yes") == 14
+    assert f"{source} is {wanted}" in home.said
+    assert home("data", "merge", "mine/", source, answers=["q"]) == 14
+    assert f"Source: {source} (tier: Standard), label {wanted}" in home.said
+
+
+def test_a_raw_folder_comes_down_with_the_target_that_somebody_declassifies(home: Shell) -> None:
+    home.well("data", "merge", "mine/", "download/", "--yes", answers=["d", "published", "y"])
+    assert "[E]" not in home.err, "there is no log to record an endorsement in"
+    assert multiset(home.rows("mine/")) == BOTH
+    assert labels(home, "mine", 2) == ("Standard", "Standard")
+
+
 def test_re_sourcing_says_what_is_needed(home: Shell) -> None:
     assert home("data", "merge", "mine/", "web/", answers=["r"]) == 14
     assert "Take web/ from an origin of PrivateCloud or better" in home.err
