@@ -5,7 +5,6 @@ an object store) workers write below `work`, in a folder for each transfer. What
 lies beside `work`, again in a folder for each transfer, where no worker can write.
 """
 
-import os
 import shutil
 import sys
 from collections.abc import Iterable
@@ -33,13 +32,14 @@ def take_over(work: Path, names: Iterable[str]) -> Path:
     """
     into = taken(work)
     into.mkdir(exist_ok=True)
-    for name in names:
-        if not os.path.lexists(work / name):
-            continue
-        if sys.platform == "linux":
-            publish.take(work, name, into / name, durable=False)
-        else:
-            (work / name).replace(into / name)
+    if not work.exists():
+        return into
+    if sys.platform == "linux":
+        publish.take(work, names, into)
+    else:
+        for name in names:
+            with suppress(FileNotFoundError):
+                (work / name).replace(into / name)
     return into
 
 

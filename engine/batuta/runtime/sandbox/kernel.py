@@ -108,6 +108,7 @@ CALLS: dict[str, tuple[int | None, int | None]] = {
 }
 
 MACHINES = ("x86_64", "aarch64")
+_MACHINE = os.uname().machine
 
 PR_SET_PDEATHSIG = 1
 PR_GET_DUMPABLE = 3
@@ -130,12 +131,12 @@ _libc.syscall.restype = ctypes.c_long
 
 def number_of(name: str, machine: str | None = None) -> int | None:
     """Return the number of a system call, None where `machine` (this one) has none."""
-    return CALLS[name][MACHINES.index(machine or os.uname().machine)]
+    return CALLS[name][MACHINES.index(machine or _MACHINE)]
 
 
 def supported() -> bool:
     """True where the tables of this package know the processor."""
-    return os.uname().machine in MACHINES
+    return _MACHINE in MACHINES
 
 
 def call(name: str, *arguments: object) -> int:
