@@ -105,9 +105,7 @@ class Dataset(RuleBasedStateMachine):
     @rule(keep=st.integers(min_value=0, max_value=3))
     def forget(self, keep: int) -> None:
         """Old versions are let go; the newer ones stay readable."""
-        log = open_log(self.files)
-        assert log is not None
-        expire(self.files, log, HistorySpec(keep_s=0, versions=keep), 4e9)
+        expire(self.files, HistorySpec(keep_s=0, versions=keep), 4e9)
         self.oldest = max(self.oldest, len(self.versions) - 1 - keep)
 
     @precondition(lambda self: self.pending is not None)

@@ -142,8 +142,15 @@ class Files(Protocol):
     moves: bool
     location: str
 
-    def list(self, prefix: str = "") -> Iterator[FileInfo]:
-        """Yield files under `prefix`, in byte order of their paths; nothing where none is."""
+    def list(self, prefix: str = "", *, recursive: bool = True) -> Iterator[FileInfo]:
+        """Yield files under `prefix`, in byte order of their paths; nothing where none is.
+
+        Without `recursive`, files are left out whose paths have a `/` after the prefix.
+        """
+        ...
+
+    def size(self, path: str) -> int | None:
+        """Return the size of one file in bytes, None where it is not there."""
         ...
 
     def exists(self) -> bool:

@@ -31,9 +31,13 @@ class RetriedFiles:
     def _again(self, work: Callable[[], _T]) -> _T:
         return retrying(work, self._pool.stop, lambda _attempt, _wait_s, _reason: None)
 
-    def list(self, prefix: str = "") -> Iterator[FileInfo]:
+    def list(self, prefix: str = "", *, recursive: bool = True) -> Iterator[FileInfo]:
         """Yield files under `prefix`; a listing that broke off is made anew."""
-        yield from self._again(lambda: tuple(self._files.list(prefix)))
+        yield from self._again(lambda: tuple(self._files.list(prefix, recursive=recursive)))
+
+    def size(self, path: str) -> int | None:
+        """Return the size of one file in bytes, None where it is not there."""
+        return self._again(lambda: self._files.size(path))
 
     def exists(self) -> bool:
         """True where the folder itself, or any object under it, is there."""

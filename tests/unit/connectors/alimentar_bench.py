@@ -40,14 +40,18 @@ class MemoryStore:
         self.moment: Callable[[], None] = lambda: None
         self.guard = threading.Lock()
 
-    def list(self, prefix: str = "") -> Iterator[FileInfo]:
+    def list(self, prefix: str = "", *, recursive: bool = True) -> Iterator[FileInfo]:
         self.moment()
         for path in sorted(self.objects, key=str.encode):
-            if path.startswith(prefix):
+            if path.startswith(prefix) and (recursive or "/" not in path[len(prefix) :]):
                 yield FileInfo(path, len(self.objects[path]), self.times[path])
 
     def exists(self) -> bool:
         return bool(self.objects)
+
+    def size(self, path: str) -> int | None:
+        with self.guard:
+            return len(self.objects[path]) if path in self.objects else None
 
     def read(self, path: str, limit: int | None = None) -> bytes:
         self.moment()
@@ -144,8 +148,11 @@ class MortalFolder:
         self.moment: Callable[[], None] = lambda: None
         self.inner = LocalFiles(Connection(), Address("file", str(root)))
 
-    def list(self, prefix: str = "") -> Iterator[FileInfo]:
-        return self.inner.list(prefix)
+    def list(self, prefix: str = "", *, recursive: bool = True) -> Iterator[FileInfo]:
+        return self.inner.list(prefix, recursive=recursive)
+
+    def size(self, path: str) -> int | None:
+        return self.inner.size(path)
 
     def exists(self) -> bool:
         return self.inner.exists()

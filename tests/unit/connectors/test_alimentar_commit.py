@@ -79,8 +79,8 @@ def test_a_part_that_is_added_again_unchanged_is_left_where_it_is(files: Bench) 
 
 def test_a_listing_that_missed_a_moving_part_is_repeated() -> None:
     class Moving(MemoryStore):
-        def list(self, prefix: str = ""):  # type: ignore[no-untyped-def]
-            found = list(super().list(prefix))
+        def list(self, prefix: str = "", *, recursive: bool = True):  # type: ignore[no-untyped-def]
+            found = list(super().list(prefix, recursive=recursive))
             if not prefix and path in self.objects:
                 self.move([(path, history_name(path, digest(b"x")))])
                 found = [info for info in found if info.path != path]

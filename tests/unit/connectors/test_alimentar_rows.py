@@ -319,7 +319,7 @@ def test_what_a_run_under_way_takes_out_of_history_is_kept() -> None:
     files.move([(p.path, history_name(p.path, p.sha256)) for p in waiting])
 
     kept = {info.path for info in files.list("_history/")} - {
-        info.path for info in expirable(files, log, HistorySpec(keep_s=0), 4e9)
+        info.path for info in expirable(files, HistorySpec(keep_s=0), 4e9)
     }
 
     assert {history_name(p.path, p.sha256) for p in waiting} <= kept
@@ -335,11 +335,13 @@ def test_foreign_files_in_history_are_never_let_go() -> None:
 
 def test_nothing_is_read_where_history_is_empty() -> None:
     files, _ = table_store(1)
-    log = open_log(files)
-    assert log is not None
-    files.moment = lambda: None
 
-    assert expire(files, log, HistorySpec(keep_s=0), 4e9) == 0
+    def read(path: str, limit: int | None = None) -> bytes:
+        raise AssertionError(path)
+
+    files.read = read  # type: ignore[method-assign]
+
+    assert expire(files, HistorySpec(keep_s=0), 4e9) == 0
 
 
 # -- import, delete ---------------------------------------------------------------------------

@@ -111,6 +111,17 @@ def test_odd_keys_come_back_as_they_were_put_in_byte_order(files: S3Files) -> No
     assert list(files.list()) == []
 
 
+def test_sizes_are_told_and_folders_below_are_left_out_when_asked(files: S3Files) -> None:
+    for path in ("_staging/work/deep/x", "_staging/work/y", "_staging/z", "_stagings", "a"):
+        files.create(path, path.encode())
+    shallow = ["_staging/z"]
+    assert [each.path for each in files.list("_staging/", recursive=False)] == shallow
+    assert [each.path for each in files.list(recursive=False)] == ["_stagings", "a"]
+    assert [each.path for each in files.list("_st", recursive=False)] == ["_stagings"]
+    assert files.size("_staging/work/y") == len("_staging/work/y")
+    assert [files.size(path) for path in ("b", "_staging", "a/b")] == [None, None, None]
+
+
 def test_a_prefix_that_is_not_there_is_empty(files: S3Files) -> None:
     assert not files.exists()
     assert list(files.list()) == []

@@ -71,6 +71,17 @@ def test_of_sixteen_threads_that_create_one_key_one_wins(files: LocalFiles) -> N
     assert files.read("_log/0.json") == f"{winners[0]}".encode() * 1000
 
 
+def test_sizes_are_told_and_folders_below_are_left_out_when_asked(files: LocalFiles) -> None:
+    for path in ("_staging/work/deep/x", "_staging/work/y", "_staging/z", "_stagings", "a"):
+        files.create(path, path.encode())
+    shallow = ["_staging/z"]
+    assert [each.path for each in files.list("_staging/", recursive=False)] == shallow
+    assert [each.path for each in files.list(recursive=False)] == ["_stagings", "a"]
+    assert [each.path for each in files.list("_st", recursive=False)] == ["_stagings"]
+    assert files.size("_staging/work/y") == len("_staging/work/y")
+    assert [files.size(path) for path in ("b", "_staging", "a/b")] == [None, None, None]
+
+
 def test_create_leaves_no_draft_behind(files: LocalFiles) -> None:
     files.create("_log/0.json", b"one")
     with pytest.raises(FileExistsError):

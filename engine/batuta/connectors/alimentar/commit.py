@@ -30,7 +30,7 @@ from batuta.connectors.alimentar.intents import (
 from batuta.connectors.alimentar.log import Log, append, next_place, open_log, write_checkpoint
 from batuta.connectors.alimentar.mend import set_spoilt_aside
 from batuta.connectors.alimentar.names import check_keys, entry_name, is_part_name
-from batuta.connectors.alimentar.place import by_path, many_in_history, size_of
+from batuta.connectors.alimentar.place import many_in_history, sizes_of
 from batuta.connectors.alimentar.sealing import drop_staged, place_seal, stage_seal
 from batuta.connectors.alimentar.settle import retire, set_aside, undo
 from batuta.model.connector import Files
@@ -39,9 +39,6 @@ from batuta.model.log import Head, LogEntry
 from batuta.model.seal import Sign
 
 Staged = Sequence[tuple[str, str]]
-
-# Below this many uploaded parts each is asked for; above it one listing is cheaper.
-_FEW = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +139,7 @@ def announce(
             intent = replace(intent, removed=whole)
         path = write_intent(files, intent)
     pending = Pending(log=log, entry=entry, intent=intent, path=path, mended=mended)
-    if size_of(files, entry_name(entry.version)) is not None:
+    if files.size(entry_name(entry.version)) is not None:
         give_up(files, pending)
         detail = f"{files.location}: version {entry.version} is another run's."
         raise CommitConflict(fault("LOG106", detail))
@@ -254,8 +251,7 @@ def _check_in_place(files: Files, intent: Intent, staged: set[str]) -> None:
     if over := [part.path for part in placed if part.path in replaced]:
         # The old content is gone already; only a caller that skipped `announce` does this.
         raise ValueError(f"{over[0]} was uploaded over its old content; announce first")
-    few = len(placed) <= _FEW
-    sizes = {p.path: size_of(files, p.path) for p in placed} if few else by_path(files.list())
+    sizes = sizes_of(files, [part.path for part in placed])
     for part in placed:
         if sizes.get(part.path) != part.size_bytes:
             raise refusal("LOG121", f"{files.location}: {part.path} was not uploaded whole.")
@@ -276,8 +272,8 @@ def _check_names(files: Files, intent: Intent, before: Fold, staged: set[str]) -
         problems = clashes if clashes and not _tells_case_apart(files, intent) else ()
     if problems:
         raise BatutaError(*problems)
-    there = {info.path for info in files.list()}
-    in_the_way = sorted(fresh & staged & there)
+    wanted = fresh & staged
+    in_the_way = sorted(wanted & sizes_of(files, wanted).keys())
     if in_the_way:
         raise BatutaError(
             *(fault("LOG113", f"{files.location}: {path!r} is there.") for path in in_the_way)

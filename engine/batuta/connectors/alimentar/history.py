@@ -7,7 +7,7 @@ is that of its writing, and says nothing of when it was superseded.
 from datetime import UTC, datetime
 
 from batuta.connectors.alimentar.intents import all_intents
-from batuta.connectors.alimentar.log import Log, read_entries
+from batuta.connectors.alimentar.log import Log, open_log, read_entries
 from batuta.connectors.alimentar.names import HISTORY, history_key
 from batuta.connectors.alimentar.snapshot import fold_at
 from batuta.model.connector import FileInfo, Files
@@ -18,15 +18,13 @@ _NS = 1_000_000_000
 _BLOCK = 16
 
 
-def expirable(files: Files, log: Log, history: HistorySpec, now_s: float) -> tuple[FileInfo, ...]:
+def expirable(files: Files, history: HistorySpec, now_s: float) -> tuple[FileInfo, ...]:
     """Return the history files that may go at `now_s` (seconds since 1970, UTC).
 
     A version is kept while it was superseded less than `keep_s` seconds ago, or is one of the
     `versions` before the head. Empty where the dataset is protected. Files in `_history/`
     whose names batuta does not give are never among them.
     """
-    if log.entry.facts.protect:
-        return ()
     newest_ns = int((now_s - history.keep_s) * _NS)
     # Nothing that was written within the time can have been superseded before it.
     old = [
@@ -34,15 +32,16 @@ def expirable(files: Files, log: Log, history: HistorySpec, now_s: float) -> tup
         for info in files.list(HISTORY)
         if info.modified_ns < newest_ns and history_key(info.path) is not None
     ]
-    if not old:
+    # Most datasets have no history that is old enough, and their log needs no reading then.
+    if not old or (log := open_log(files)) is None or log.entry.facts.protect:
         return ()
     kept = _kept(files, log, history, now_s)
     return tuple(info for info in old if history_key(info.path) not in kept)
 
 
-def expire(files: Files, log: Log, history: HistorySpec, now_s: float) -> int:
+def expire(files: Files, history: HistorySpec, now_s: float) -> int:
     """Delete what `expirable` returns; return how many files that are."""
-    old = expirable(files, log, history, now_s)
+    old = expirable(files, history, now_s)
     files.delete([info.path for info in old])
     return len(old)
 

@@ -56,9 +56,8 @@ def work_name(entry: LogEntry, staged: Sequence[tuple[str, str]]) -> str:
 def all_intents(files: Files) -> dict[str, Intent]:
     """Return the intents that lie in `_staging/`, by path; those that do not parse are left out."""
     found = {}
-    for info in files.list(STAGING):
-        name = info.path.removeprefix(STAGING)
-        if "/" in name or not name.endswith(SUFFIX):
+    for info in files.list(STAGING, recursive=False):
+        if not info.path.endswith(SUFFIX):
             continue
         try:
             found[info.path] = decode_intent(files.read(info.path), name=info.path)

@@ -4,44 +4,40 @@ History comes first where it has the part: a path in the root may just have got 
 content, for a commit that is under way.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from batuta.connectors.alimentar.faults import refusal
 from batuta.connectors.alimentar.names import HISTORY, history_name
 from batuta.model.connector import FileInfo, Files
 from batuta.model.log import Part
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-# Below this many parts each is asked for; above it one listing is cheaper.
+# Up to so many files of an object store each is asked for; above it one listing is cheaper.
 _FEW = 16
-
-
-def size_of(files: Files, path: str) -> int | None:
-    """Return the size of one file in bytes, None where it is not there."""
-    if (found := _opened(files, path)) is None:
-        return None
-    with found:
-        return int(found.size())
 
 
 def in_history(files: Files, part: Part) -> bool:
     """True where history holds `part`, with its size."""
-    return size_of(files, history_name(part.path, part.sha256)) == part.size_bytes
+    return files.size(history_name(part.path, part.sha256)) == part.size_bytes
 
 
 def many_in_history(files: Files, parts: Sequence[Part]) -> frozenset[str]:
     """Return the paths of those parts that history holds, with their sizes."""
     if len(parts) <= _FEW:
         return frozenset(part.path for part in parts if in_history(files, part))
-    sizes = {info.path: info.size_bytes for info in files.list(HISTORY)}
+    sizes = by_path(files.list(HISTORY))
     return frozenset(
         part.path
         for part in parts
         if sizes.get(history_name(part.path, part.sha256)) == part.size_bytes
     )
+
+
+def sizes_of(files: Files, paths: Collection[str]) -> dict[str, int]:
+    """Return the sizes in bytes of those of `paths` that are there."""
+    if files.moves or len(paths) <= _FEW:
+        found = ((path, files.size(path)) for path in paths)
+        return {path: size for path, size in found if size is not None}
+    return by_path(files.list())
 
 
 def by_path(infos: Iterable[FileInfo]) -> dict[str, int]:
@@ -81,10 +77,3 @@ def missing(files: Files, part: Part, size: int | None) -> Exception:
         return refusal("LOG121", f"{files.location}: {part.path} is neither there nor in history.")
     detail = f"{files.location}: {part.path} has {size} bytes, the log says {part.size_bytes}."
     return refusal("LOG122", detail)
-
-
-def _opened(files: Files, path: str) -> "pa.NativeFile | None":
-    try:
-        return files.open(path)
-    except FileNotFoundError:
-        return None

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from batuta.connectors.alimentar.entry import Intent
 from batuta.connectors.alimentar.intents import is_same
 from batuta.connectors.alimentar.names import history_name, is_part_name
-from batuta.connectors.alimentar.place import by_path, many_in_history, size_of
+from batuta.connectors.alimentar.place import by_path, many_in_history
 from batuta.model.connector import Files
 from batuta.model.diagnostic import ConnectorError
 from batuta.model.log import Part
@@ -132,7 +132,7 @@ def _move_present(files: Files, parts: Sequence[Part]) -> None:
     try:
         files.move(pairs)
     except (FileNotFoundError, ConnectorError):
-        left = [pair for pair in pairs if size_of(files, pair[0]) is not None]
+        left = [pair for pair in pairs if files.size(pair[0]) is not None]
         if len(left) == len(pairs):
             raise
         files.move(left)

@@ -82,8 +82,7 @@ class AlimentarStore:
 
     def expire(self, history: HistorySpec, now_s: float) -> int:
         """See `history.expire`."""
-        log = open_log(self.files)
-        return expire(self.files, log, history, now_s) if log else 0
+        return expire(self.files, history, now_s)
 
     def verify(self, anchor: Head | None, told: Told) -> Verification:
         """See `verify.verify`."""

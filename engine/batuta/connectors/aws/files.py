@@ -54,8 +54,10 @@ class S3Files:
         self._open_input = connection.open_input
         self._way_out = connection.way_out
 
-    def list(self, prefix: str = "") -> Iterator[FileInfo]:
+    def list(self, prefix: str = "", *, recursive: bool = True) -> Iterator[FileInfo]:
         """Yield objects under `prefix` in byte order of their paths; markers of folders aside.
+
+        Without `recursive`, objects are left out whose keys have a `/` after the prefix.
 
         Raises:
             ConnectorError: AWS1xx.
@@ -69,6 +71,8 @@ class S3Files:
         start = len(bucket) + 1 + len(self._prefix)
         for name in sorted(found):
             if name[start:] and not name.endswith("/"):
+                if not recursive and "/" in name[start + len(prefix) :]:
+                    continue
                 row = found[name]
                 yield FileInfo(name[start:], row["size"], _ns(row.get("LastModified")))
 
@@ -103,6 +107,14 @@ class S3Files:
             return self._ask(f"Reading {self._url(path)}", work)
         except ConnectorError as error:
             raise self._missing(error, path) from None
+
+    def size(self, path: str) -> int | None:
+        """Return the size of one object in bytes, None where it is not there.
+
+        Raises:
+            ConnectorError: AWS1xx.
+        """
+        return None if (found := self._found(path)) is None else int(found["size"])
 
     def open(self, path: str) -> "pa.NativeFile":
         """Return a seekable file. FileNotFoundError where it is not there."""

@@ -45,15 +45,17 @@ class LocalFiles:
         self.location = str(address)
         self._root = absolute(connection, address)
 
-    def list(self, prefix: str = "") -> Iterator[FileInfo]:
+    def list(self, prefix: str = "", *, recursive: bool = True) -> Iterator[FileInfo]:
         """Yield files under `prefix` in byte order of their paths; nothing where no folder is.
+
+        Without `recursive`, files are left out whose paths have a `/` after the prefix.
 
         Raises:
             ConnectorError: LOC106 or LOC107 for an entry that is no plain file in the folder.
         """
         if not self.exists():
             return
-        for entry in walk(self._root, prefix=prefix):
+        for entry in walk(self._root, prefix=prefix, recursive=recursive):
             yield FileInfo(entry.key, entry.status.st_size, entry.status.st_mtime_ns)
 
     def exists(self) -> bool:
@@ -83,6 +85,21 @@ class LocalFiles:
             raise
         except OSError as error:
             raise faults.of_system(error, whole) from error
+
+    def size(self, path: str) -> int | None:
+        """Return the size of one file in bytes, None where it is not there.
+
+        Raises:
+            ConnectorError: LOC106, LOC108 or what the system refused.
+        """
+        whole = self._inside(path)
+        try:
+            status = os.stat(whole)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise faults.of_system(error, whole) from error
+        return None if stat.S_ISDIR(status.st_mode) else status.st_size
 
     def open(self, path: str) -> "pa.NativeFile":
         """Return a seekable file. FileNotFoundError where it is not there."""

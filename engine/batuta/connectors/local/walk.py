@@ -29,18 +29,20 @@ def stamp_of(status: os.stat_result) -> str:
     return f"{status.st_size}:{status.st_mtime_ns}:{status.st_ino}"
 
 
-def walk(root: str, *, prefix: str = "", hidden: bool = True) -> Iterator[Entry]:
+def walk(
+    root: str, *, prefix: str = "", hidden: bool = True, recursive: bool = True
+) -> Iterator[Entry]:
     """Yield the regular files whose key begins with `prefix`, in byte order of their keys.
 
     Links are followed while they stay inside `root`. `hidden` False leaves out names that begin
     with `_` or `.` (not folders that state a column, `_a=1`). A folder that vanishes on the way
-    is empty.
+    is empty. `recursive` False leaves out folders below the one that the prefix ends in.
 
     Raises:
         ConnectorError: LOC106, LOC107, LOC110 or what the system refused.
     """
     real = os.path.realpath(root)
-    yield from _Walk(real, prefix, hidden).folder(root, "", (real,))
+    yield from _Walk(real, prefix, hidden, recursive).folder(root, "", (real,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class _Walk:
     real: str
     prefix: str
     hidden: bool
+    recursive: bool
 
     def folder(self, path: str, key: str, above: tuple[str, ...]) -> Iterator[Entry]:
         if len(above) > MAX_DEPTH:
@@ -77,6 +80,8 @@ class _Walk:
         return [(entry, name, is_folder) for _, entry, name, is_folder in found]
 
     def _wanted(self, name: str, is_folder: bool) -> bool:
+        if is_folder and not self.recursive:
+            return self.prefix.startswith(name)
         return name.startswith(self.prefix) or (is_folder and self.prefix.startswith(name))
 
     def _inner(self, entry: "os.DirEntry[str]", above: tuple[str, ...]) -> str:
