@@ -34,7 +34,7 @@ class Tried:
         checked = held.log
         self.gaps += [f"the egress log is not anchored by {why}" for why in held.unread]
         self.gaps += [
-            f"egress log ({found.code}): {found.detail.rstrip('.')}" for found in checked.findings
+            f"egress log ({found.code}): {found.detail.rstrip('.')}" for found in held.findings
         ]
         self.gaps += [
             f"{anchor.kept_by} names line {anchor.head.n} of an egress log, which the log here does"

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from batuta.model.diagnostic import BatutaError
+from batuta.model.diagnostic import BatutaError, Diagnostic
 from batuta.model.egress import NO_LINES
 from batuta.model.state import RunRecord
 from batuta.runtime.egress.anchors import Anchor
@@ -23,30 +23,46 @@ _CUT_SHORT = frozenset({"running", "dead"})
 class Held:
     """The log, held against what is kept of it.
 
-    `loose` are runs whose end is not anchored; `unread` says of states why they could not be read,
-    which is no mistake in the log.
+    `loose` are runs whose end is not anchored; `unread` says of other environments' states why they
+    could not be read, which is no mistake in the log. `own` is the same of the state that this
+    workspace goes by: EGR309, without it nothing here tells a log that was cut off.
     """
 
     log: Verified
     loose: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
+    own: tuple[Diagnostic, ...] = ()
+
+    @property
+    def findings(self) -> tuple[Diagnostic, ...]:
+        """All that makes the log, or what it is held against, not to be relied on."""
+        return (*self.log.findings, *self.own)
 
 
 @dataclass(frozen=True, slots=True)
 class EgressRecord:
-    """The log at `path`, which may not exist yet, and the state databases that speak of it."""
+    """The log at `path`, which may not exist yet, and the state databases that speak of it.
+
+    `own` is the one among them that this workspace goes by.
+    """
 
     path: Path
     states: tuple[Path, ...] = ()
+    own: Path | None = None
 
     def verify(self, more: Iterable[Anchor] = ()) -> Held:
         """Follow the log's chain and hold it against the states' anchors, and `more`."""
         # A head is in the log before it is in a state, so the states are read first.
-        unread: list[str] = []
+        unread: dict[Path, Diagnostic] = {}
         runs = [run for state in self.states for run in _runs(state, unread)]
         log = verify(self.path, anchors=[*map(anchor_of, runs), *more])
         loose = (run.id for run in runs if run.status != "running" and not is_anchored(run))
-        return Held(log=log, loose=tuple(loose), unread=tuple(unread))
+        own = unread.pop(self.own, None) if self.own is not None else None
+        return Held(
+            log=log, loose=tuple(loose),
+            unread=tuple(f"{state.name}: {_why(found)}" for state, found in unread.items()),
+            own=() if own is None or self.own is None else (_own_damaged(self.own, own),),
+        )  # fmt: skip
 
 
 def is_anchored(run: RunRecord) -> bool:
@@ -59,9 +75,22 @@ def anchor_of(run: RunRecord) -> Anchor:
     return Anchor(run.egress_head or NO_LINES, f"run {run.id}")
 
 
-def _runs(state: Path, unread: list[str]) -> Iterator[RunRecord]:
+def _runs(state: Path, unread: dict[Path, Diagnostic]) -> Iterator[RunRecord]:
     try:
         yield from runs_in(state)
     except BatutaError as error:
-        (first, *_) = error.diagnostics
-        unread.append(f"{state.name}: {first.detail.rstrip('.')} ({first.code})")
+        unread[state] = error.diagnostics[0]
+
+
+def _why(found: Diagnostic) -> str:
+    return f"{found.detail.rstrip('.')} ({found.code})"
+
+
+def _own_damaged(state: Path, found: Diagnostic) -> Diagnostic:
+    return Diagnostic(
+        code="EGR309",
+        summary="This workspace's own state is damaged",
+        detail=f"{state.name}: {_why(found)}. It keeps where the log ended after each run; without it"
+        " an end of the egress log that was cut off does not show here.",
+        fix=found.fix,
+    )

@@ -248,7 +248,8 @@ class Parts:
         """The log of what workers tried to reach, and what is kept of it elsewhere."""
         from batuta.runtime.egress_record import EgressRecord
 
-        return EgressRecord(self._places.egress_log, self._places.databases)
+        own = self._places.database(self._options.environment)
+        return EgressRecord(self._places.egress_log, self._places.databases, own)
 
 
 def event_of(refusal: "Refusal") -> ConnectionRefused:

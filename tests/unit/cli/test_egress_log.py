@@ -286,6 +286,28 @@ def test_a_state_that_cannot_be_read_is_said_and_the_log_is_whole_all_the_same(
     assert len(json.loads(text.splitlines()[-1])["states_not_read"]) == 2
 
 
+@pytest.mark.parametrize("as_format", ["text", "json", "prometheus"])
+def test_an_own_state_that_is_damaged_is_a_finding_and_not_merely_not_read(
+    folder: Path, as_format: str
+) -> None:
+    """It is what would show that the end of the log was cut off."""
+    _write(_log(folder), LINES)
+    _kept(folder, head_of(_log(folder)))
+    with closing(sqlite3.connect(folder / ".batuta" / "state.db")) as database:
+        database.execute("UPDATE runs SET record = 'damaged'")
+        database.commit()
+    code, said = _run(folder, "--format", as_format)
+    assert code == 14
+    if as_format == "text":
+        assert "error[EGR309]" in said
+        assert "state.db: " in said
+        assert "batuta state rebuild" in said
+        assert "not anchored by state.db" not in said
+    if as_format == "json":
+        (found,) = json.loads(said.splitlines()[-1])["findings"]
+        assert found["code"] == "EGR309"
+
+
 def test_an_older_state_of_another_environment_anchors_and_stays_as_it_is(folder: Path) -> None:
     path = _log(folder)
     _write(path, LINES)

@@ -56,12 +56,12 @@ def command(
         engine.egress.named(dataset)  # only where the log does not know it: manifests may be broken
     wanted = Wanted(dataset=dataset, refused=refused, since=moment(since))
     if as_format == "prometheus":
-        log = record.verify().log
-        app.out.verbatim(metrics(tried(path, wanted), log))
-        return of_diagnostics(log.findings)
+        held = record.verify()
+        app.out.verbatim(metrics(tried(path, wanted), held.log))
+        return of_diagnostics(held.findings)
     show = _shown(app, as_format)
     if follow:
-        if (before := record.verify()).log.findings:
+        if (before := record.verify()).findings:
             app.err.write(view.verdict(app.err.page, before))
         with stop_quietly() as stop:
             for attempt in followed(path, wanted, stop.is_set):
@@ -74,7 +74,7 @@ def command(
         app.out.verbatim(view.verdict_json(found))
     else:
         app.out.write(view.verdict(app.out.page, found))
-    return of_diagnostics(found.log.findings)
+    return of_diagnostics(found.findings)
 
 
 def _shown(app: App, as_format: str) -> "Callable[[Attempt], None]":

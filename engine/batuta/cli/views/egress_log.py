@@ -118,6 +118,12 @@ def _reason(page: Page, attempt: "Attempt", *, indent: int) -> list[Line]:
 
 def verdict(page: Page, held: "Held") -> list[Line]:
     """Return whether the log is what was written, and every place where it is not."""
+    own = diagnostics.view(page, held.own, diagnostics.no_source)
+    lines = _log_verdict(page, held)
+    return [*lines, (), *own] if own else lines
+
+
+def _log_verdict(page: Page, held: "Held") -> list[Line]:
     found = held.log
     lines = figures.counted(found.rows, "line")
     if found.findings:
@@ -166,7 +172,7 @@ def verdict_json(held: "Held") -> str:
         "findings": [
             {"code": each.code, "detail": each.detail, "fix": each.fix,
              "locations": [str(place) for place in each.locations]}
-            for each in found.findings
+            for each in held.findings
         ],
     }  # fmt: skip
     return json.dumps(body, ensure_ascii=False) + "\n"
