@@ -121,7 +121,7 @@ def test_the_cost_of_several_is_summed_with_the_weakest_confidence_and_the_unkno
 def test_what_stops_the_line_stands_before_the_changes_and_losses_before_creations() -> None:
     text = plain(plan_text.view(Page(), plans.everything(), PlanView()))
     order = [
-        text.index("STOP:"),
+        text.index("BLOCKED: 2 datasets not done until this is settled; the others go on"),
         text.index("error[DRF101]"),
         text.index("Changes, worst first"),
         text.rindex("Dataset/legacy  delete"),

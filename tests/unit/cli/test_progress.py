@@ -52,6 +52,17 @@ def said(shown: Screen) -> list[str]:
     return shown.stream.getvalue().splitlines()
 
 
+def test_what_was_blocked_is_not_said_to_have_failed() -> None:
+    shown = screen()
+    with LogLines(shown) as listen:
+        listen(
+            ActionFinished(
+                address="Dataset/b", action="blocked", status="failed", diagnostics=(NOTE,)
+            )
+        )
+    assert said(shown) == ["Dataset/b: blocked, so not begun (AWS105)"]
+
+
 def test_a_log_has_a_line_for_each_finished_dataset_and_none_for_mere_progress() -> None:
     shown = screen()
     with LogLines(shown) as listen:

@@ -172,6 +172,25 @@ def test_a_report_of_a_partial_run_reads_as_accepted() -> None:
     golden.check("report-partial.txt", plain(lines))
 
 
+def test_what_was_blocked_is_not_said_to_have_failed_and_is_to_be_settled_before_going_on() -> None:
+    halted = ActionFinished(
+        address="Dataset/x", action="blocked", status="failed", diagnostics=(FAILED,)
+    )
+    needs_it = ActionFinished(
+        address="Dataset/y", action="create", status="skipped", because_of="Dataset/x"
+    )
+    ended = RunReport(
+        run="r", plan="p", status="partial", outcomes=(outcomes()[0], halted, needs_it),
+        bytes_read=0, seconds=1,
+    )  # fmt: skip
+    text = plain(report.view(PAGE, ended, resume="batuta apply"))
+    assert "apply partial: 1 of 3 actions done, 1 blocked" in text
+    assert "blocked, so not begun: 1\n  Dataset/x\n    error[AWS105]" in text
+    assert "When what is blocked is settled:" in text
+    assert "failed" not in text
+    assert "To resume" not in text
+
+
 def test_a_report_of_thousands_names_every_failure_and_counts_the_rest() -> None:
     done = tuple(replace(outcomes()[0], address=f"Dataset/d{n}") for n in range(5000))
     ended = RunReport(

@@ -21,6 +21,7 @@ from batuta.cli.views.tally import (
     weakens_guard,
     worst_first,
 )
+from batuta.model.diagnostic import Diagnostic
 from batuta.model.plan import Action, Blocked, Envelope, Kept, Plan
 
 FULL_ENTRIES = 200
@@ -164,22 +165,52 @@ def verdict(page: Page, plan: Plan) -> str:
 
 
 def stop(page: Page, plan: Plan, source: SourceText) -> list[Line]:
-    """Return what stops the line or must be agreed to, each with its place and the way on."""
-    errors = errors_of(plan)
-    blocked = [a for a in worst_first(plan.actions) if isinstance(a, Blocked)]
-    agreed = [a for a in worst_first(plan.actions) if is_change(a) and needs_eyes(a)]
-    if not (errors or blocked or agreed):
+    """Return what stops the line or must be agreed to, each with its place and the way on.
+
+    An error stops all of the plan, a blocked dataset itself and what needs it.
+    """
+    return _blocks(
+        _errors(page, errors_of(plan), source),
+        _blocked(page, plan, source),
+        _agreed(page, [a for a in worst_first(plan.actions) if is_change(a) and needs_eyes(a)]),
+    )
+
+
+def _errors(page: Page, errors: Sequence[Diagnostic], source: SourceText) -> list[Line]:
+    if not errors:
         return []
-    number = len(errors) + len(blocked) + len(agreed)
-    lines = [line(Span(f"STOP: {figures.counted(number, 'item')} to settle first", RED))]
+    verb = "is" if len(errors) == 1 else "are"
+    text = f"nothing is applied before {figures.counted(len(errors), 'error')} {verb} settled"
+    lines = prose(page, text, label="STOP: ", style=RED)
     for diagnostic in diagnostics.arranged(errors):
         lines += [(), *diagnostics.one(page, diagnostic, source, indent=2)]
+    return lines
+
+
+def _blocked(page: Page, plan: Plan, source: SourceText) -> list[Line]:
+    blocked = [a for a in worst_first(plan.actions) if isinstance(a, Blocked)]
+    if not blocked:
+        return []
+    others = "; the others go on" if plan.has_changes and not errors_of(plan) else ""
+    number = figures.counted(len(blocked), "dataset")
+    text = f"{number} not done until this is settled{others}"
+    lines = prose(page, text, label="BLOCKED: ", style=RED)
     full = blocked if page.exact else blocked[:FULL_ENTRIES]
     for halted in full:
         lines += [(), *blocked_entry(page, halted, source)]
     if rest := blocked[len(full) :]:
         lines += [(), _in_short(rest)]
         lines += [changes.short_blocked(page, halted) for halted in rest]
+    return lines
+
+
+def _agreed(page: Page, agreed: Sequence[Action]) -> list[Line]:
+    if not agreed:
+        return []
+    number = figures.counted(len(agreed), "change")
+    verbs = "loses data, or changes" if len(agreed) == 1 else "lose data, or change"
+    text = f"{number} {verbs} who may see or remove it"
+    lines = prose(page, text, label="TO AGREE TO: ", style=RED)
     for action in agreed:
         lines += [(), *consent_entry(page, action)]
     return lines

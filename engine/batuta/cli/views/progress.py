@@ -14,7 +14,7 @@ import msgspec
 
 from batuta.cli.views import figures
 from batuta.cli.views.page import Page
-from batuta.cli.views.report import result
+from batuta.cli.views.report import is_blocked, result
 from batuta.cli.views.screen import Screen
 from batuta.model.event import (
     ActionFinished,
@@ -208,9 +208,9 @@ def spoken(page: Page, event: Event) -> str | None:
         case ActionFinished():
             codes = ", ".join(d.code for d in event.diagnostics)
             because = f" because of {event.because_of}" if event.because_of else ""
-            return f"{event.address}: {event.action} {event.status}{because}" + (
-                f" ({codes})" if codes else ""
-            )
+            what = f"{event.action} {event.status}{because}"
+            what = "blocked, so not begun" if is_blocked(event) else what
+            return f"{event.address}: {what}" + (f" ({codes})" if codes else "")
         case Observing() | ActionStarted() | ActionProgress() | RunReport():
             return None
         case _:

@@ -1,6 +1,7 @@
 """The end of a run: what is done, what failed, what was skipped because of what, and how to go on."""
 
 from collections.abc import Iterable
+from typing import Literal, TypeAlias
 
 from batuta.cli.views import diagnostics, figures
 from batuta.cli.views.diagnostics import SourceText, no_source
@@ -21,9 +22,11 @@ from batuta.model.event import ActionFinished, ActionStatus, RunReport
 
 LISTED_DONE = 50
 
-_TITLES: tuple[tuple[ActionStatus, str, str], ...] = (
+_Kind: TypeAlias = ActionStatus | Literal["blocked"]
+_TITLES: tuple[tuple[_Kind, str, str], ...] = (
     ("done", "done", GREEN),
     ("failed", "failed", RED),
+    ("blocked", "blocked, so not begun", YELLOW),
     ("skipped", "skipped", YELLOW),
     ("cancelled", "cancelled", YELLOW),
     ("not-started", "not started", YELLOW),
@@ -35,15 +38,19 @@ def view(
 ) -> list[Line]:
     """Return the report; `resume` is the command that takes up what is left."""
     lines = strong(prose(page, verdict(page, report)))
-    for status, title, style in _TITLES:
-        outcomes = [o for o in acted(report.outcomes) if o.status == status]
+    undone: set[str] = set()
+    for kind, title, style in _TITLES:
+        outcomes = [o for o in acted(report.outcomes) if kind_of(o) == kind]
         if outcomes:
+            undone.add(kind)
             lines += [(), line(Span(f"{title}: {len(outcomes):,}", style))]
             lines += _group(page, outcomes, source)
     if report.status != "done":
+        waits = undone <= {"done", "blocked", "skipped"}
+        then = "When what is blocked is settled:" if waits else "To resume:"
         lines += [
             (),
-            line("What is done stays done. To resume:"),
+            line(f"What is done stays done. {then}"),
             (),
             line("    ", Span(resume, BOLD)),
         ]
@@ -54,8 +61,10 @@ def verdict(page: Page, report: RunReport) -> str:
     """Return one line: the status, the counts, bytes and time."""
     acting = acted(report.outcomes)
     done = sum(1 for o in acting if o.status == "done")
+    blocked = sum(1 for o in acting if is_blocked(o))
     parts = [
-        f"apply {report.status}: {done:,} of {figures.counted(len(acting), 'action')} done",
+        f"apply {report.status}: {done:,} of {figures.counted(len(acting), 'action')} done"
+        + (f", {blocked:,} blocked" if blocked else ""),
         f"{figures.size(page, report.bytes_read)} read",
         figures.seconds(report.seconds),
         f"run {report.run}",
@@ -78,6 +87,16 @@ def _kept(moved: list[ActionFinished]) -> str:
     return f"enforced, {levels.pop()}" if len(levels) == 1 else "enforced"
 
 
+def kind_of(outcome: ActionFinished) -> _Kind:
+    """Return under which heading an outcome stands: what the plan blocked was never tried."""
+    return "blocked" if is_blocked(outcome) else outcome.status
+
+
+def is_blocked(outcome: ActionFinished) -> bool:
+    """True where the plan said already that it cannot be done."""
+    return outcome.action == "blocked" and outcome.status == "failed"
+
+
 def acted(outcomes: Iterable[ActionFinished]) -> list[ActionFinished]:
     """Return the outcomes of actions that had something to do."""
     return [o for o in outcomes if o.action != "no-op" or o.status != "done"]
@@ -97,7 +116,8 @@ def _group(page: Page, outcomes: list[ActionFinished], source: SourceText) -> li
     lines = []
     for outcome in outcomes:
         because = f", because of {outcome.because_of}" if outcome.because_of else ""
-        lines.append(line("  ", Span(outcome.address, BOLD), f"  {outcome.action}{because}"))
+        what = "" if is_blocked(outcome) else f"  {outcome.action}{because}"
+        lines.append(line("  ", Span(outcome.address, BOLD), what))
         for diagnostic in outcome.diagnostics:
             lines += diagnostics.one(page, diagnostic, source, indent=4)
     return lines
