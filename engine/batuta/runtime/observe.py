@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -33,10 +33,10 @@ from batuta.runtime.retried import RetriedFiles
 from batuta.runtime.retry import retrying
 from batuta.runtime.seals import Seals
 from batuta.runtime.uniting import Opened
-from batuta.runtime.worker.pool import WorkerPool, decoded
-from batuta.runtime.worker.posting import Errand
+from batuta.runtime.worker.pool import WorkerPool, answer_of, decoded
 from batuta.runtime.worker.wire import ObserveRequest, PartitionsRequest, Reply, Request
 
+_T = TypeVar("_T")
 Listen = Callable[[Event], None]
 _THREADS = 4  # more of them wait for each other, not for the two ends
 _MOST_KEYS = 20
@@ -161,15 +161,10 @@ class Observer:
             spec=replace(spec, version=state.native_version), access=access, inner=inner,
             state=replace(state, units=()), units=(), target_bytes=0, want="changes", since=since,
         )  # fmt: skip
-        answer: list[bytes] = []
-
-        def told(reply: Reply) -> None:
-            if reply.payload is not None:
-                answer.append(reply.payload)
-
         errand = self.errands.control(name, spec, (access, inner))
-        self._ask(Request(partitions=request), f"the changes of {spec.address}", told, errand)
-        found: tuple[Partition, ...] | None = decoded(answer[-1], _CHANGES, str(spec.address))
+        what = f"the changes of {spec.address}"
+        answer = self._again(lambda: self.pool.answer(Request(partitions=request), what, errand))
+        found: tuple[Partition, ...] | None = decoded(answer, _CHANGES, str(spec.address))
         return found
 
     def _relative(self, diagnostics: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:
@@ -251,26 +246,20 @@ class Observer:
         request = ObserveRequest(
             spec=spec, access=opened.access, inner=opened.inner, known=_decoded(kept)
         )
-        answer: list[SourceState] = []
-
-        def told(reply: Reply) -> None:
-            if reply.state is not None:
-                answer.append(reply.state)
-
         errand = self.errands.control(name, spec, (opened.access, opened.inner))
-        self._ask(Request(observe=request), f"source {spec.address}", told, errand)
-        blob = msgspec.msgpack.encode(answer[-1])
+        asked, what = Request(observe=request), f"source {spec.address}"
+
+        def ask(told: Callable[[Reply], None]) -> None:
+            self.pool.ask(asked, what, told, errand)
+
+        state = self._again(lambda: answer_of(ask, lambda reply: reply.state, what))
+        blob = msgspec.msgpack.encode(state)
         if blob != kept:
             fresh[key] = blob
-        return answer[-1]
+        return state
 
-    def _ask(
-        self, request: Request, name: str, told: Callable[[Reply], None], errand: Errand
-    ) -> None:
-        def ask() -> None:
-            self.pool.ask(request, name, told, errand)
-
-        retrying(ask, self.pool.stop, lambda _attempt, _wait_s, _reason: None)
+    def _again(self, ask: Callable[[], _T]) -> _T:
+        return retrying(ask, self.pool.stop, lambda _attempt, _wait_s, _reason: None)
 
     def store(self, dataset: Dataset, reader: str | None = None) -> DatasetStore:
         """Open the dataset that lies at a Dataset's destination, for itself or for a `reader`."""

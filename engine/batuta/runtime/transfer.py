@@ -37,7 +37,7 @@ from batuta.runtime.retry import retrying
 from batuta.runtime.sandbox.levels import Choice
 from batuta.runtime.staging import taken
 from batuta.runtime.state.store import StateStore, put_chunk, put_transfer
-from batuta.runtime.worker.pool import WorkerPool, decoded
+from batuta.runtime.worker.pool import WorkerPool, answer_of, decoded, payload
 from batuta.runtime.worker.wire import (
     Access,
     CutsRequest,
@@ -147,20 +147,13 @@ class TransferRun:
             units=tuple(units), target_bytes=transfer.output.target_bytes,
             want="inputs" if want == "inputs" else "partitions",
         )  # fmt: skip
-        answer: list[bytes] = []
-
-        def told(reply: Reply) -> None:
-            if reply.payload is not None:
-                answer.append(reply.payload)
-
         name = f"the list of {self.action.target.resource}"
         errand = self.errands.control(self._dataset, transfer.source, (access, inner))
-        retrying(
-            lambda: self.pool.ask(Request(partitions=request), name, told, errand),
+        return retrying(
+            lambda: self.pool.answer(Request(partitions=request), name, errand),
             self.pool.stop,
             self.retold,
         )
-        return answer[-1]
 
     @property
     def _dataset(self) -> str:
@@ -184,16 +177,14 @@ class TransferRun:
         return dataset.source(dict(formats()), self._cuts)
 
     def _cuts(self, format_name: str, source: Input) -> tuple[Cut, ...]:
-        answer: list[bytes] = []
-
-        def told(reply: Reply) -> None:
-            if reply.payload is not None:
-                answer.append(reply.payload)
-
         request = Request(cuts=CutsRequest(input=source, format=format_name))
         name = f"{source.key} for {self.action.target.resource}"
-        retrying(lambda: self._serve(request, name, told), self.pool.stop, self.retold)
-        return decoded(answer[-1], tuple[Cut, ...], self.action.target.resource)
+        answer = retrying(
+            lambda: answer_of(lambda told: self._serve(request, name, told), payload, name),
+            self.pool.stop,
+            self.retold,
+        )
+        return decoded(answer, tuple[Cut, ...], self.action.target.resource)
 
     def _inputs(self, units: Sequence[Unit]) -> Sequence[Input]:
         if self.upstream is not None:

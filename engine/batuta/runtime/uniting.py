@@ -224,19 +224,13 @@ class UniteRun(TransferRun):
             units=tuple(units), target_bytes=self.action.transfer.output.target_bytes,
             want="inputs" if want == "inputs" else "partitions",
         )  # fmt: skip
-        answer: list[bytes] = []
-
-        def told(reply: Reply) -> None:
-            if reply.payload is not None:
-                answer.append(reply.payload)
-
+        name = self.action.target.resource
         errand = self.errands.control(self._dataset, opened.spec, (access, inner))
-
-        def ask() -> None:
-            self.pool.ask(Request(partitions=request), self.action.target.resource, told, errand)
-
-        retrying(ask, self.pool.stop, self.retold)
-        return answer[-1]
+        return retrying(
+            lambda: self.pool.answer(Request(partitions=request), name, errand),
+            self.pool.stop,
+            self.retold,
+        )
 
 
 def _numbered(number: int, partition: Partition) -> Partition:

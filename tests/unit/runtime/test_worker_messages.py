@@ -12,8 +12,8 @@ import pytest
 
 from batuta.model.diagnostic import ConnectorError
 from batuta.runtime.clock import monotonic_s
-from batuta.runtime.worker.pool import Cancelled, WorkerPool, decoded
-from batuta.runtime.worker.wire import MOST_BYTES
+from batuta.runtime.worker.pool import Cancelled, WorkerPool, answer_of, decoded, payload
+from batuta.runtime.worker.wire import MOST_BYTES, Reply
 
 
 def heard(pool: WorkerPool, speak: Callable[[socket.socket], None]) -> float:
@@ -68,3 +68,14 @@ def test_what_is_no_answer_costs_the_worker_and_nothing_else() -> None:
         heard(WorkerPool(size=1), lambda c: c.sendall(struct.pack("<I", 1) + b"\xc1"))
     with pytest.raises(ConnectorError, match="no answer"):
         decoded(b"\x93\x01\x02\x03", tuple[str, ...], "somebody")
+
+
+def test_a_worker_that_ends_without_an_answer_is_a_diagnostic_and_no_crash() -> None:
+    def ask(told: Callable[[Reply], None]) -> None:
+        told(Reply(rows=3))
+        told(Reply(end=True))
+
+    with pytest.raises(ConnectorError, match="without an answer") as caught:
+        answer_of(ask, payload, "somebody")
+    assert caught.value.diagnostics[0].code == "WRK201"
+    assert answer_of(lambda told: told(Reply(payload=b"", end=True)), payload, "somebody") == b""

@@ -86,6 +86,10 @@ class WorkerPool:
         finally:
             self._give_back(worker, keep=keep)
 
+    def answer(self, request: Request, name: str, errand: Errand) -> bytes:
+        """Run one request to its end and return the payload that answers it; raises as `ask`."""
+        return answer_of(lambda told: self.ask(request, name, told, errand), payload, name)
+
     def close(self) -> None:
         """End all idle workers."""
         self._end(lambda _worker: True)
@@ -216,6 +220,31 @@ class WorkerPool:
 
     def _stalled(self, name: str) -> ConnectorError:
         return trouble(name, f"it made no progress for {self.stall_s:.0f} seconds and was ended")
+
+
+def payload(reply: Reply) -> bytes | None:
+    """Return what most requests are answered with."""
+    return reply.payload
+
+
+def answer_of(
+    ask: Callable[[Callable[[Reply], None]], None], pick: Callable[[Reply], T | None], name: str
+) -> T:
+    """Return what the last reply that has it answered, of those that `ask` tells of.
+
+    Raises:
+        ConnectorError: WRK201, none has it; and whatever `ask` raises.
+    """
+    found: list[T] = []
+
+    def told(reply: Reply) -> None:
+        if (answer := pick(reply)) is not None:
+            found.append(answer)
+
+    ask(told)
+    if not found:
+        raise trouble(name, "it ended without an answer")
+    return found[-1]
 
 
 def decoded(body: bytes, type_: type[T], name: str) -> T:
