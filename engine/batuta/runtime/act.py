@@ -144,8 +144,10 @@ class Act:
 
     def _take_over(self, run: TransferRun, staged: Staged) -> Staged:
         """Take what was staged out of the workers' reach; nothing else is ever published."""
-        folder = take_over(run.staging, [Path(local).name for local, _ in staged.files])
-        files = tuple((str(folder / Path(local).name), path) for local, path in staged.files)
+        names = [os.path.basename(local) for local, _ in staged.files]
+        folder = str(take_over(run.staging, names))
+        pairs = zip(names, staged.files, strict=True)
+        files = tuple((os.path.join(folder, name), path) for name, (_, path) in pairs)
         return replace(staged, files=files)
 
     def _commit(

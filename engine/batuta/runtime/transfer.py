@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
@@ -97,7 +98,12 @@ class TransferRun:
     done_files: int = 0
     guard: threading.Lock = field(default_factory=threading.Lock)
 
-    @property
+    @cached_property
+    def by_key(self) -> dict[str, Unit]:
+        """The units, found by their keys."""
+        return {unit.key: unit for unit in self.units}
+
+    @cached_property
     def id(self) -> str:
         """Names the work itself: the same work of another run has the same id."""
         transfer = self.action.transfer
@@ -205,14 +211,14 @@ class TransferRun:
         return decoded(listed, tuple[Partition, ...], self.action.target.resource)
 
     def _copies(self) -> list[CopyTask]:
-        transfer = self.action.transfer
+        version, output = self.action.transfer.source_version, self.action.transfer.output.digest
         tasks: list[CopyTask] = []
         batch: list[CopyItem] = []
         size = 0
-        for unit, source in zip(self.units, self._inputs(self.units), strict=True):
-            identity = part_id(
-                transfer.source_version, f"{unit.key}@{unit.version}", 0, transfer.output.digest
-            )
+        for unit in self.units:
+            identity = part_id(version, f"{unit.key}@{unit.version}", 0, output)
+            # Its address is signed when its turn comes: one of now may have expired by then.
+            source = Input(key=unit.key, url="", size_bytes=unit.size_bytes, validator="")
             if batch and (len(batch) >= _COPY_FILES or size + unit.size_bytes > _COPY_BYTES):
                 tasks.append(self._copy(batch))
                 batch, size = [], 0
@@ -330,8 +336,7 @@ class TransferRun:
         self, task: CopyTask | ConvertTask, receipts: Sequence[ChunkReceipt]
     ) -> TaskRequest:
         if isinstance(task, CopyTask):
-            units = {unit.key: unit for unit in self.units}
-            fresh = self._inputs([units[item.unit.key] for item in task.items])
+            fresh = self._inputs([self.by_key[item.unit.key] for item in task.items])
             items = tuple(
                 replace(item, input=source) for item, source in zip(task.items, fresh, strict=True)
             )
@@ -346,9 +351,8 @@ class TransferRun:
 
     def _signed_anew(self, task: ConvertTask) -> ConvertTask:
         """The task with fresh addresses: those of the last try may have expired."""
-        units = {unit.key: unit for unit in self.units}
         keys = [segment.unit.key for segment in task.partition.segments]
-        fresh = dict(zip(keys, self._inputs([units[key] for key in keys]), strict=True))
+        fresh = dict(zip(keys, self._inputs([self.by_key[key] for key in keys]), strict=True))
         segments = tuple(
             replace(segment, input=fresh[segment.unit.key]) for segment in task.partition.segments
         )

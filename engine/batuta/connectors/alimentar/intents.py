@@ -109,7 +109,8 @@ def write_intent(files: Files, intent: Intent) -> str:
 def is_standing(files: Files, path: str, intent: Intent) -> bool:
     """True while nobody has cleaned up after the run of `intent`."""
     try:
-        return is_mine(decode_intent(files.read(path), name=path), intent)
+        content = files.read(path)
+        return content == encode(intent) or is_mine(decode_intent(content, name=path), intent)
     except (FileNotFoundError, ConnectorError):
         return False
 
