@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from batuta.cli.views import diagnostics, figures, questions, report, tables
-from batuta.cli.views.page import Page, cells, fold, plain, table
+from batuta.cli.views.page import Page, cells, entries, fold, plain, table
 from batuta.model.cost import Confidence, CostEstimate
 from batuta.model.dataset import Verification
 from batuta.model.diagnostic import Diagnostic, Location, Severity
@@ -324,3 +324,40 @@ def test_nothing_to_show_is_one_line_and_never_an_empty_screen() -> None:
         tables.drift(PAGE, []),
     ):
         assert len(plain(lines).splitlines()) == 1
+
+
+ROWS = [
+    (
+        "12",
+        "2026-11-30T15:07:28.155Z",
+        "replace",
+        "(FullySovereign, FullySovereign)",
+        "b535d722dace479a",
+    ),
+    ("11", "2026-11-30T15:07:26.394Z", "create", "(Standard, Standard)", ""),
+]
+HEADER = ("version", "written", "action", "label", "source version")
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 160])
+def test_entries_are_never_cut_within_a_word_whatever_the_width(width: int) -> None:
+    text = plain(entries(Page(width=width), HEADER, ROWS))
+    assert max(map(cells, text.splitlines())) <= width
+    words = text.split()
+    for row in ROWS:
+        assert set(" ".join(row).split()) <= set(words)
+
+
+def test_entries_are_a_table_where_there_is_room_and_paragraphs_where_there_is_none() -> None:
+    (header, *_) = plain(entries(Page(width=160), HEADER, ROWS)).splitlines()
+    assert header.split() == " ".join(HEADER).split()
+    (first, *_) = plain(entries(Page(width=60), HEADER, ROWS)).splitlines()
+    assert first.startswith("version 12  written 2026-11-30T15:07:28.155Z")
+    assert plain(entries(Page(), HEADER, ROWS)).startswith("version  written")
+    assert entries(Page(width=60), HEADER, []) == []
+
+
+def test_a_table_breaks_at_blanks_before_it_cuts_a_word() -> None:
+    row = ("a few short words here", "4a8dda4ffd6a4a8dda4ffd6a")
+    text = plain(table(Page(width=40), ("said", "digest"), [row]))
+    assert row[1] in text.split()

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from batuta.cli.views.page import BOLD, GREEN, RED, YELLOW, Line, Page, Span, line, prose, table
+from batuta.cli.views.page import BOLD, GREEN, RED, YELLOW, Line, Page, Span, entries, line, prose
 from batuta.model.decision import Approval
 from batuta.model.log import Label
 
@@ -109,11 +109,12 @@ def history(page: Page, steps: Sequence["LabelStep"]) -> list[Line]:
         for step in steps
     ]
     header = ("version", "written", "action", "tier", "label", "signed", "by")
-    lines = table(page, header, rows) or [line("The log is empty.")]
+    lines = entries(page, header, rows) or [line("The log is empty.")]
     for step in steps:
         for name, approval in step.decisions:
             lines += [(), line(f"version {step.head.version}, {name} {approval.id}")]
-            lines += [line(f"  {row}") for row in _told(approval)]
+            for row in _told(approval):
+                lines += prose(page, row, indent=2)
     return lines
 
 

@@ -156,13 +156,16 @@ def table(
 ) -> list[Line]:
     """Return a table with its columns under each other; nothing where there are no rows.
 
-    Where the page is too narrow the widest columns are broken over lines; no cell is dropped.
+    Where the page is too narrow the widest columns are broken over lines, at blanks as long as
+    that is enough; no cell is dropped.
     """
     if not rows:
         return []
-    widths = [max(cells(row[i]) for row in (header, *rows)) for i in range(len(header))]
+    columns = list(zip(header, *rows, strict=True))
+    widths = [max(map(cells, column)) for column in columns]
     if page.width is not None:
-        widths = _squeeze(widths, page.width - indent - 2 * (len(widths) - 1))
+        room = page.width - indent - 2 * (len(widths) - 1)
+        widths = _squeeze(widths, room, [_longest_word(column) for column in columns])
     lines = [_row(header, widths, indent, DIM)]
     for row in rows:
         pieces = [fold(cell, width) for cell, width in zip(row, widths, strict=True)]
@@ -172,12 +175,36 @@ def table(
     return lines
 
 
-def _squeeze(widths: list[int], room: int) -> list[int]:
-    """Take columns from the widest until the table fits, but leave each at least 8."""
+def entries(page: Page, header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[Line]:
+    """Return a table, or where that would cut words, each row as a paragraph that names its cells."""
+    columns = list(zip(header, *rows, strict=True))
+    floor = sum(_longest_word(column) for column in columns) + 2 * (len(columns) - 1)
+    if page.width is None or floor <= page.width:
+        return table(page, header, rows)
+    lines: list[Line] = []
+    for row in rows:
+        named = [f"{name} {cell}" for name, cell in zip(header, row, strict=True) if cell]
+        text = f" {page.glyphs.dot} ".join(named[1:])
+        lines += prose(page, text, label=f"{named[0]}  ", style=BOLD) if named else []
+    return lines
+
+
+def _longest_word(texts: Iterable[str]) -> int:
+    return max(cells(word) for text in texts for word in text.split(" "))
+
+
+def _squeeze(widths: list[int], room: int, floors: Sequence[int]) -> list[int]:
+    """Take columns from the widest until the table fits, but leave each at least 8.
+
+    Words are cut only where breaking at blanks is not enough.
+    """
     widths = list(widths)
-    while sum(widths) > room and max(widths) > 8:
-        widest = widths.index(max(widths))
-        widths[widest] -= 1
+    for least in (floors, [0] * len(floors)):
+        while sum(widths) > room:
+            slack = [w if w > max(8, floor) else 0 for w, floor in zip(widths, least, strict=True)]
+            if not any(slack):
+                break
+            widths[slack.index(max(slack))] -= 1
     return widths
 
 

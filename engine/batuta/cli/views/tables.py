@@ -4,7 +4,18 @@ from collections.abc import Sequence
 
 from batuta.cli.ports import Finding, Surgery
 from batuta.cli.views import changes, diagnostics, figures
-from batuta.cli.views.page import BOLD, GREEN, RED, Line, Page, Span, line, prose, table
+from batuta.cli.views.page import (
+    BOLD,
+    GREEN,
+    RED,
+    Line,
+    Page,
+    Span,
+    entries,
+    line,
+    prose,
+    table,
+)
 from batuta.model.dataset import Verification
 from batuta.model.log import LogEntry, Part
 from batuta.model.state import Lease, ResourceRecord, RunRecord, StepRecord
@@ -25,7 +36,7 @@ def records(page: Page, found: Sequence[ResourceRecord]) -> list[Line]:
         )
         for r in found
     ]
-    return table(page, ("resource", "destination", "format", "tier", "version", "owner"), rows)
+    return entries(page, ("resource", "destination", "format", "tier", "version", "owner"), rows)
 
 
 def _tier(record: ResourceRecord) -> str:
@@ -77,7 +88,7 @@ def runs(page: Page, found: Sequence[RunRecord]) -> list[Line]:
         )
         for r in found
     ]
-    return table(page, ("run", "started", "status", "done", "read", "actor", "plan"), rows)
+    return entries(page, ("run", "started", "status", "done", "read", "actor", "plan"), rows)
 
 
 def steps(page: Page, found: Sequence[StepRecord]) -> list[Line]:
@@ -101,9 +112,9 @@ def lease(_page: Page, held: Lease | None) -> list[Line]:
     ]
 
 
-def log(page: Page, entries: Sequence[LogEntry]) -> list[Line]:
+def log(page: Page, found: Sequence[LogEntry]) -> list[Line]:
     """Return one row for each commit of a dataset, newest first as given."""
-    if not entries:
+    if not found:
         return [line("The log is empty.")]
     rows = [
         (
@@ -116,10 +127,10 @@ def log(page: Page, entries: Sequence[LogEntry]) -> list[Line]:
             e.facts.tier,
             (e.plan or "")[:12],
         )
-        for e in entries
+        for e in found
     ]
     header = ("version", "written", "action", "files", "rows", "source version", "tier", "plan")
-    return table(page, header, rows)
+    return entries(page, header, rows)
 
 
 def verified(page: Page, where: str, found: Verification) -> list[Line]:
