@@ -9,7 +9,7 @@ from batuta.core.egress.explain import Explanation, explain
 from batuta.core.egress.hosts import Host, parse_host
 from batuta.core.egress.policy import Policy, united
 from batuta.core.egress.render import kubernetes, nftables, squid
-from batuta.core.egress.render.site import Site
+from batuta.core.egress.render.site import Share, Site
 from batuta.model.diagnostic import BatutaError, Diagnostic
 from batuta.runtime.borders import Border, Borders
 from batuta.runtime.clock import now_utc
@@ -122,14 +122,17 @@ class EgressView:
             found.setdefault(policy.digest, (policy, []))[1].append(name)
         return tuple(Shared(policy=p, datasets=tuple(n)) for p, n in found.values())
 
-    def rendered(self, form: str, dataset: str | None = None) -> str:
-        """Return rules in a form: `nftables`, `kubernetes` or `squid`.
+    def rendered(self, form: str, dataset: str | None = None, site: Site | None = None) -> str:
+        """Return rules in a form, `nftables`, `kubernetes` or `squid`, for a place.
 
         Raises:
             BatutaError: EGR109, the form would widen a wildcard; DAT101, no such dataset.
         """
-        policy = united([shared.policy for shared in self.policies(dataset)])
-        made = _FORMS[form](policy, Site(written=now_utc()))
+        found = self.policies(dataset)
+        policy = united([shared.policy for shared in found])
+        shares = tuple(Share(policy=each.policy, datasets=each.datasets) for each in found)
+        there = replace(site or Site(), written=now_utc(), shares=shares)
+        made = _FORMS[form](policy, there)
         if isinstance(made, str):
             return made
         raise BatutaError(*made)

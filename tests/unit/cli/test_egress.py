@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from batuta.cli.app import App
 from batuta.cli.main import main as run
@@ -152,6 +153,51 @@ def test_rules_for_all_datasets_open_what_any_of_them_may_reach(app: App) -> Non
     assert "127.0.0.1" in text
     assert "good.s3.eu-central-1.amazonaws.com" in text
     assert "dstdomain -n huggingface.co" not in text  # only some of the tiers deny it
+
+
+def test_rules_are_for_whom_the_options_say_and_name_every_policy(app: App) -> None:
+    assert run(["egress", "render", "--format", "nftables", "--user", "1001"], app) == 0
+    text = written(app.out)
+    assert "meta skuid 1001-1001 jump workers" in text
+    found = app.open().egress.policies()
+    assert len(found) > 1
+    for shared in found:
+        assert f"# Policy {shared.policy.digest}\n" in text
+        assert f"#   for {', '.join(shared.datasets)}\n" in text
+
+
+def test_pods_have_the_labels_that_the_options_say(app: App) -> None:
+    words = [
+        "--pod-label",
+        "app.kubernetes.io/name=etl",
+        "--pod-label",
+        "role=",
+        "--dataset",
+        "plain",
+    ]
+    assert run(["egress", "render", "--format", "kubernetes", *words], app) == 0
+    spec = yaml.safe_load(written(app.out))["spec"]
+    assert spec["podSelector"]["matchLabels"] == {"app.kubernetes.io/name": "etl", "role": ""}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--format", "nftables", "--user", "etl"],
+        ["--format", "nftables", "--user", "9-1"],
+        ["--format", "nftables", "--user", "4294967295"],
+        ["--format", "squid", "--user", "1001"],
+        ["--user", "1001"],
+        ["--format", "kubernetes", "--pod-label", "app"],
+        ["--format", "kubernetes", "--pod-label", "app=a b"],
+        ["--format", "kubernetes", "--pod-label", "app=a", "--pod-label", "app=b"],
+        ["--format", "kubernetes", "--gateway-pod-label", "a/b/c=d"],
+        ["--format", "nftables", "--pod-label", "app=etl"],
+    ],
+)
+def test_what_no_rule_could_be_made_of_is_refused(app: App, words: list[str]) -> None:
+    assert run(["egress", "render", *words], app) == 3
+    assert written(app.out) == ""
 
 
 def test_a_dataset_that_is_not_there_is_said(app: App) -> None:

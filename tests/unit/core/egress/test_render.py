@@ -11,7 +11,7 @@ import yaml
 
 from batuta.core.egress.policy import Policy, compose
 from batuta.core.egress.render import kubernetes, nftables, squid
-from batuta.core.egress.render.site import Site
+from batuta.core.egress.render.site import Share, Site
 from batuta.model.egress import HostNeed
 from batuta.model.resource import EgressRule
 from batuta.model.tier import Network
@@ -22,7 +22,17 @@ POLICY = policy_for("api.good.test", "bucket.s3.eu-central-1.amazonaws.com")
 WILD = policy_for("*.stage.test", "api.good.test")
 SITE = Site(gateway=("127.0.0.1", "::1"), written="2026-11-24T12:00:00Z")
 NAMESPACE = ("unshare", "--user", "--map-root-user", "--net", "--")
+FITTED = replace(SITE, uids=(1001, 1010))
+SHARED = replace(
+    SITE,
+    shares=(
+        Share(policy=POLICY, datasets=("orders", "sales")),
+        Share(policy=Policy(tier=FULL), datasets=("hr",)),
+    ),
+)
 TABLES = {
+    "fitted": nftables.render(POLICY, FITTED),
+    "policies together": nftables.render(POLICY, SHARED),
     "two families": nftables.render(POLICY, SITE),
     "one family": nftables.render(POLICY, Site(gateway=("10.0.0.5",))),
     "nothing allowed": nftables.render(Policy(tier=FULL), SITE),
@@ -131,10 +141,11 @@ def test_a_worker_s_own_table_leaves_the_listener_alone_open(
 
 
 @requires_kernel("squid")
-@pytest.mark.parametrize("case", ["public", "house", "expanded", "narrow", "closed"])
+@pytest.mark.parametrize("case", ["public", "together", "house", "expanded", "narrow", "closed"])
 def test_squid_takes_the_configuration(case: str, tmp_path: Path) -> None:
     text = {
         "public": _squid(POLICY),
+        "together": _squid(POLICY, SHARED),
         "house": _squid(_house()),
         "expanded": _squid(WILD, replace(SITE, names={"*.stage.test": ("a.stage.test",)})),
         "narrow": _squid(
@@ -259,6 +270,7 @@ NETWORK_POLICY = {
 def test_the_network_policy_is_one_and_opens_the_gateway_alone() -> None:
     odd = replace(SITE, namespace="yes", workers=(("role", "10"), ("o'clock", "no")))
     for policy in (POLICY, WILD, Policy(tier=FULL)):
+        jsonschema.validate(yaml.safe_load(kubernetes.render(policy, SHARED)), NETWORK_POLICY)
         parsed = yaml.safe_load(kubernetes.render(policy, odd))
         jsonschema.validate(parsed, NETWORK_POLICY)
         assert parsed["spec"]["podSelector"]["matchLabels"] == {"role": "10", "o'clock": "no"}
@@ -276,3 +288,28 @@ def test_every_rendering_says_which_policy_when_and_what_it_cannot_say(render: o
     at = comments.index("# It cannot say, so only the gateway checks:")
     assert comments[at + 1].startswith("#   - ")
     assert any("TLS" in line for line in comments)
+
+
+@pytest.mark.parametrize("render", [nftables.render, kubernetes.render, squid.render])
+def test_policies_that_are_rendered_together_are_all_named(render: object) -> None:
+    text = render(POLICY, SHARED)  # type: ignore[operator]
+    comments = [line for line in text.splitlines() if line.startswith("#")]
+    for share in SHARED.shares:
+        at = comments.index(f"# Policy {share.policy.digest}")
+        assert comments[at + 1].startswith(f"#   tier {share.policy.tier}")
+        assert comments[at + 2] == f"#   for {', '.join(share.datasets)}"
+
+
+def test_what_fits_nobody_says_so_and_what_was_told_is_used() -> None:
+    assert "TO BE SET" in nftables.render(POLICY, SITE)
+    text = nftables.render(POLICY, FITTED)
+    assert "meta skuid 1001-1010 jump workers" in text
+    assert "TO BE SET" not in text
+    assert kubernetes.render(POLICY, SITE).count("TO BE SET") == 2
+    told = replace(SITE, workers=(("app", "etl"),), gateway_pods=(("app", "batuta"),))
+    text = kubernetes.render(POLICY, told)
+    assert "TO BE SET" not in text
+    spec = yaml.safe_load(text)["spec"]
+    assert spec["podSelector"]["matchLabels"] == {"app": "etl"}
+    (way,) = spec["egress"]
+    assert way["to"] == [{"podSelector": {"matchLabels": {"app": "batuta"}}}]

@@ -4,7 +4,14 @@ Not even the cluster's DNS: the gateway looks names up, and a resolver is a way 
 """
 
 from batuta.core.egress.policy import Policy
-from batuta.core.egress.render.site import Site, listed, preface
+from batuta.core.egress.render.site import (
+    PLACEHOLDER_GATEWAY,
+    PLACEHOLDER_WORKERS,
+    Labels,
+    Site,
+    listed,
+    preface,
+)
 
 _CANNOT = (
     "host names, and the name in a TLS greeting",
@@ -18,7 +25,7 @@ def render(policy: Policy, site: Site) -> str:
     """Return a NetworkPolicy as YAML, to apply in the namespace of the workers."""
     return "\n".join(
         [
-            *preface(policy, site, "a Kubernetes NetworkPolicy", _CANNOT),
+            *preface(policy, site, "a Kubernetes NetworkPolicy", _CANNOT, _fitted(site)),
             *listed(policy),
             "apiVersion: networking.k8s.io/v1",
             "kind: NetworkPolicy",
@@ -29,12 +36,12 @@ def render(policy: Policy, site: Site) -> str:
             f"    batuta.dev/policy-digest: {_quoted(policy.digest)}",
             "spec:",
             "  podSelector:",
-            *_labels(site.workers, "    "),
+            *_labels(site.workers or PLACEHOLDER_WORKERS, "    "),
             "  policyTypes: [Egress]",
             "  egress:",
             "    - to:",
             "        - podSelector:",
-            *_labels(site.gateway_pods, "            "),
+            *_labels(site.gateway_pods or PLACEHOLDER_GATEWAY, "            "),
             "      ports:",
             "        - protocol: TCP",
             f"          port: {site.port}",
@@ -43,7 +50,23 @@ def render(policy: Policy, site: Site) -> str:
     )
 
 
-def _labels(labels: tuple[tuple[str, str], ...], indent: str) -> list[str]:
+def _fitted(site: Site) -> tuple[str, ...]:
+    said = (
+        (site.workers, PLACEHOLDER_WORKERS, "worker", "--pod-label"),
+        (site.gateway_pods, PLACEHOLDER_GATEWAY, "gateway", "--gateway-pod-label"),
+    )
+    lines: list[str] = []
+    for labels, placeholder, role, option in said:
+        if not labels:
+            ((name, value),) = placeholder
+            lines += [
+                f"TO BE SET: {name}={value} is a placeholder for the labels of the {role}'s pods",
+                f"here. Write it with `{option} KEY=VALUE` (`kubectl get pods --show-labels`).",
+            ]
+    return tuple(lines)
+
+
+def _labels(labels: Labels, indent: str) -> list[str]:
     lines = [f"{indent}  {_quoted(name)}: {_quoted(value)}" for name, value in labels]
     return [f"{indent}matchLabels:", *lines]
 

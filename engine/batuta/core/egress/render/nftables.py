@@ -7,7 +7,7 @@ addresses of one moment closes a host that moved and opens its neighbours.
 import ipaddress
 
 from batuta.core.egress.policy import Policy
-from batuta.core.egress.render.site import Site, listed, preface
+from batuta.core.egress.render.site import PLACEHOLDER_UIDS, Site, listed, preface
 
 TABLE = "batuta_egress"
 _CANNOT = (
@@ -22,11 +22,11 @@ def render(policy: Policy, site: Site) -> str:
 
     Holds for the users in `site.uids`; what it stops is counted, logged and refused.
     """
-    first, last = site.uids
+    first, last = site.uids or PLACEHOLDER_UIDS
     four = [a for a in site.gateway if ipaddress.ip_address(a).version == 4]
     six = [a for a in site.gateway if ipaddress.ip_address(a).version == 6]
     return _text(
-        *preface(policy, site, "nftables rules for the host", _CANNOT),
+        *preface(policy, site, "nftables rules for the host", _CANNOT, _fitted(site)),
         *listed(policy),
         # Made before it is removed, so that the first load does not fail on a missing table.
         f"table inet {TABLE} {{ }}",
@@ -47,6 +47,19 @@ def render(policy: Policy, site: Site) -> str:
         "  }",
         "}",
     )
+
+
+def _fitted(site: Site) -> tuple[str, ...]:
+    gateway = ", ".join(site.gateway)
+    listens = f"The gateway is taken to listen at {gateway}, port {site.port}."
+    if site.uids is None:
+        first, last = PLACEHOLDER_UIDS
+        return (
+            f"TO BE SET: the users {first} to {last} are nobody's. Write it with `--user UID` or",
+            "`--user FIRST-LAST`, the users that workers run as on this host (`id -u`).",
+            listens,
+        )
+    return (f"It holds for the users {site.uids[0]} to {site.uids[1]} of this host.", listens)
 
 
 def render_worker(port: int = 3128) -> str:
