@@ -5,7 +5,7 @@ paths are spelled only when somebody asks where a value came from.
 """
 
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
@@ -99,6 +99,13 @@ class Document:
             path = path[:-1]
         return places[path]
 
+    def place(self, path: str) -> Location | None:
+        """Return the place of one value by its spelled path; the others are not spelled."""
+        if self.spots is not None:
+            return self.places().get(path)
+        number = _number_of(path, "", self.value, 0)
+        return None if number is None else unpack(self.file, self.marks[number])
+
     def places(self) -> Mapping[str, Location]:
         """Return the place of each value by its spelled path, the root as an empty path."""
         if self.spots is not None:
@@ -144,6 +151,44 @@ def _spell_below(path: str, value: Value, marks: Iterator[int], found: dict[str,
             found[spelled := f"{path}[{number}]"] = next(marks)
             if isinstance(below, dict | list):
                 _spell_below(spelled, below, marks, found)
+
+
+def _number_of(path: str, here: str, value: Value, number: int) -> int | None:
+    """Return which mark is that of `path`; `number` is that of `value`, which stands at `here`."""
+    if path == here:
+        return number
+    keyed = isinstance(value, dict)
+    for key, below in _entries(value):
+        spelled = (f"{here}.{key}" if here else key) if keyed else f"{here}[{key}]"
+        number += 2 if keyed else 1  # the key's own comes before it
+        if path.startswith(spelled) and path[len(spelled) : len(spelled) + 1] in _ENDS:
+            found = _number_of(path, spelled, below, number)
+            if found is not None:
+                return found
+        if isinstance(below, dict | list):
+            number += _marks_below(below)
+    return None
+
+
+_ENDS = ("", ".", "[")
+
+
+def _entries(value: Value) -> Iterable[tuple[str, Value]]:
+    if isinstance(value, dict):
+        return value.items()
+    if isinstance(value, list):
+        return ((str(number), below) for number, below in enumerate(value))
+    return ()
+
+
+def _marks_below(value: "dict[str, Value] | list[Value]") -> int:
+    """Return how many marks the entries of a map or a list have."""
+    keyed = isinstance(value, dict)
+    count = len(value) * (2 if keyed else 1)
+    for below in value.values() if isinstance(value, dict) else value:
+        if isinstance(below, dict | list):
+            count += _marks_below(below)
+    return count
 
 
 _PENDING = Spot(Location("", 0, 0), Location("", 0, 0))

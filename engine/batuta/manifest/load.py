@@ -34,7 +34,10 @@ class Text:
 
 
 class _Entry:
-    """The documents of one file, still packed until somebody asks."""
+    """The documents of one file, still packed until somebody asks.
+
+    What was put into the cache is kept packed as well, so that the documents can be let go of.
+    """
 
     __slots__ = ("_documents", "_packed", "_text", "stamp")
 
@@ -51,15 +54,26 @@ class _Entry:
         """The file's name."""
         return self._text.file
 
-    def documents(self) -> tuple[Document, ...]:
+    def look(self) -> tuple[Document, ...]:
         """Return the documents; a damaged entry of the cache is composed anew."""
-        if self._documents is None:
+        found = self._documents
+        if found is None:
             try:
-                self._documents = unpack_documents(self.file, self._packed)
+                return unpack_documents(self.file, self._packed)
             except Damaged:
-                self._documents = _compose(self._text)[0]
-            self._packed = b""
-        return self._documents
+                found = self._documents = _compose(self._text)[0]
+                self._packed = b""
+        return found
+
+    def documents(self) -> tuple[Document, ...]:
+        """Return the documents, and keep them for the next time."""
+        found = self._documents = self.look()
+        return found
+
+    def let_go(self) -> None:
+        """Forget the documents where they can be had again."""
+        if self._packed:
+            self._documents = None
 
 
 class Documents:
@@ -82,8 +96,19 @@ class Documents:
                 yield (i, j), document
 
     def at(self, number: tuple[int, int]) -> Document:
-        """Return the document of a number that `numbered` gave."""
-        return self._entries[number[0]].documents()[number[1]]
+        """Return the document of a number that `numbered` gave; what was let go of stays so."""
+        return self._entries[number[0]].look()[number[1]]
+
+    def looked_through(self) -> Iterator[tuple[tuple[int, int], Document]]:
+        """Yield what `numbered` does, and keep nothing."""
+        for i, entry in enumerate(self._entries):
+            for j, document in enumerate(entry.look()):
+                yield (i, j), document
+
+    def let_go(self) -> None:
+        """Keep the documents packed from now on: ten times smaller, and few are looked at again."""
+        for entry in self._entries:
+            entry.let_go()
 
     def stamps(self) -> Iterator[str]:
         """Yield what together names the content of all files."""
@@ -121,9 +146,11 @@ def _load(text: Text, cache: ParseCache | None) -> tuple[_Entry, tuple[Diagnosti
     if cache is not None and (packed := cache.get(key)) is not None:
         return _Entry(text, stamp, None, packed), ()
     documents, diagnostics = _compose(text)
+    packed = b""
     if cache is not None and not diagnostics:
-        cache.put(key, pack_documents(documents))
-    return _Entry(text, stamp, documents), diagnostics
+        packed = pack_documents(documents)
+        cache.put(key, packed)
+    return _Entry(text, stamp, documents, packed), diagnostics
 
 
 def _compose(text: Text) -> tuple[tuple[Document, ...], tuple[Diagnostic, ...]]:

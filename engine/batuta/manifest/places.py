@@ -1,36 +1,36 @@
-"""Places of a resource's fields, found in its document when the first one is asked for."""
+"""Places of a resource's fields, found in its document when one is asked for."""
 
 from collections.abc import Callable, Iterator, Mapping
 
+from batuta.manifest.document import Document
 from batuta.model.diagnostic import Location
 
 
 class Places(Mapping[str, Location]):
-    """A mapping of spelled paths to places that is computed once, on first use.
+    """A mapping of spelled paths to places; `document` finds the document that they stand in.
 
-    Of ten thousand resources a plan cites a few; spelling the paths of all of them would cost
-    more than reading them.
+    Of ten thousand resources a plan cites a few places each; spelling all paths would cost more
+    than reading the documents, and keeping them more than all else that is known of a resource.
     """
 
-    __slots__ = ("_compute", "_found")
+    __slots__ = ("_document",)
 
-    def __init__(self, compute: Callable[[], Mapping[str, Location]]) -> None:
-        self._compute = compute
-        self._found: Mapping[str, Location] | None = None
-
-    def _all(self) -> Mapping[str, Location]:
-        if self._found is None:
-            self._found = self._compute()
-        return self._found
+    def __init__(self, document: Callable[[], Document | None]) -> None:
+        self._document = document
 
     def __getitem__(self, path: str) -> Location:
-        return self._all()[path]
-
-    def __contains__(self, path: object) -> bool:
-        return path in self._all()
+        document = self._document()
+        place = None if document is None else document.place(path)
+        if place is None:
+            raise KeyError(path)
+        return place
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._all())
 
     def __len__(self) -> int:
         return len(self._all())
+
+    def _all(self) -> Mapping[str, Location]:
+        document = self._document()
+        return {} if document is None else document.places()

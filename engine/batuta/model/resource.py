@@ -191,10 +191,11 @@ class Dataset:
     def place(self, path: str) -> tuple[Location, ...]:
         """Where `path` was written, or the nearest parent that was; empty for a bare value."""
         while path:
-            if path in self.places:
-                return (self.places[path],)
+            if (found := self.places.get(path)) is not None:
+                return (found,)
             path = path.rpartition(".")[0]
-        return (self.places[""],) if "" in self.places else ()
+        whole = self.places.get("")
+        return () if whole is None else (whole,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,8 @@
 """The parse cache changes how long loading takes, never what it gives."""
 
+import gc
+
+from batuta.manifest.document import Document
 from batuta.manifest.load import Text, load_documents
 from batuta.manifest.resolve import Request, Resolution, resolve
 from tests.unit.manifest.cases import DECLARATIONS, ENDS, WORKSPACE, dataset_text
@@ -54,6 +57,18 @@ def test_a_second_run_reads_no_file_and_gives_the_same_state_and_places() -> Non
         for one, other in zip(plain.desired.datasets, warm.desired.datasets, strict=True):
             assert dict(one.places) == dict(other.places)
         assert dict(plain.desired.workspace.places) == dict(warm.desired.workspace.places)
+
+
+def test_what_was_resolved_keeps_no_document_and_still_knows_each_place() -> None:
+    disk, cache = Disk(), Memory()
+    for _ in ("cold", "warm"):
+        desired = go(disk, cache).desired
+        assert desired is not None
+        alive = [each for each in gc.get_objects() if isinstance(each, Document)]
+        assert [each.kind for each in alive if each.file in FILES] == []
+        (place,) = desired.datasets[0].place("spec.protect")
+        assert (place.file, place.line) == ("a.yaml", 7)
+        assert str(desired.workspace.places["spec"]) == "w.yaml:3:7"
 
 
 def test_one_changed_file_is_read_alone_and_counts() -> None:

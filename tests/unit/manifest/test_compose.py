@@ -75,6 +75,19 @@ def test_an_alias_has_the_value_and_the_places_of_its_anchor() -> None:
     assert places["d"].line == 3
 
 
+def test_one_place_is_found_as_among_all_of_them() -> None:
+    text = (
+        b"a: &x {b: [1, [2, {c: 3}], {d: 4, e: {}}], f: []}\n"
+        b"tags: {team.x: 1, team: {y: 2}, '0': 3}\nagain: *x\nlast: [[], 6]\n"
+    )
+    (document,) = compose("a.yaml", text).documents
+    places = document.places()
+    assert len(places) == 31
+    assert {path: document.place(path) for path in places} == dict(places)
+    for path in ("b", "a.", "a.b[3]", "a.b[1]x", "a.b.c", "tags.team.x.y", "las", "last[0][0]"):
+        assert document.place(path) is None
+
+
 def test_documents_of_comments_alone_are_no_documents() -> None:
     assert compose("a.yaml", b"# nothing\n---\n# nothing\n---\na: 1\n").documents[0].value == {
         "a": 1
