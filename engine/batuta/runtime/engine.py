@@ -8,7 +8,6 @@ import os
 import secrets
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,7 +32,6 @@ from batuta.runtime.workspace import find_workspace
 if TYPE_CHECKING:
     from batuta.runtime.adopting import Adoption
     from batuta.runtime.approvals import Grant
-    from batuta.runtime.borders import Borders
     from batuta.runtime.drifting import DriftFinding
     from batuta.runtime.observe import Observer
     from batuta.runtime.planning import Planned, PlanRequest
@@ -80,7 +78,6 @@ class Engine(Parts):
 
         targets = {**format_targets(), **self._options.targets}
         planner = Planner(self.desired, self.observer, self.store, targets)
-        self.observer.errands.bounds = self._borders_of(request).of
         site = self.desired.workspace.site
         with self._way_out(site, f"plan-{secrets.token_hex(6)}", listen):
             planned: Planned = planner.plan(request, listen)
@@ -91,18 +88,6 @@ class Engine(Parts):
         )  # fmt: skip
         self._planned = (envelope.digest, planned.seen)
         return envelope
-
-    def _borders_of(self, request: "PlanRequest") -> "Borders":
-        """The borders for a request; a one-line command has a dataset of its own."""
-        from batuta.runtime.borders import Borders
-
-        if request.single is None:
-            return self.borders
-        name = request.single.name
-        others = tuple(d for d in self.desired.datasets if d.name != name)
-        desired = replace(self.desired, datasets=(*others, request.single))
-        records = tuple(self.store.resources())
-        return Borders.of_desired(desired, self.observer.connections, records)
 
     def save(self, envelope: Envelope, path: Path | None = None) -> Path:
         """Write a plan to `path`, or under its digest beside the state; return where it is."""

@@ -95,6 +95,7 @@ class Planner:
         records = {record.address: record for record in self.store.resources()}
         chosen = self._chosen(request, desired, records)
         borders = self._borders(desired, records)
+        self.observer.errands.bounds = borders.of
         before = {d.name: self._beforehand(borders, d, request) for d in chosen}
         open_ends = [dataset for dataset in chosen if not before[dataset.name].refused]
         seen = {} if request.offline else self.observer.look(open_ends, listen)
