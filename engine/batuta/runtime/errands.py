@@ -86,6 +86,7 @@ class Errands:
     _control: _Shares = field(default_factory=_Shares)
     _data: _Shares = field(default_factory=_Shares)
     _staged: dict[str, TransferAction] = field(default_factory=dict)
+    _work: dict[str, TransferAction] = field(default_factory=dict)
     _salt: bytes = field(default_factory=lambda: secrets.token_bytes(16), repr=False)
 
     # -- what no worker does ----------------------------------------------------------------
@@ -133,6 +134,8 @@ class Errands:
         )  # fmt: skip
         if spec.address.inner.scheme == "file":
             own = _Folders(read=(self.path_of(spec.address),))
+            if spec.address.scheme == "file" and (same := self._at_work(name, own.read)):
+                return same
             whole = self._control.of(self._kind_of_look(name), own)
             near = replace(posting, read=whole.read, need=replace(border.need, local_ends=True))
             return Errand(posting=near, dataset=name, uses=own.read)
@@ -142,6 +145,19 @@ class Errands:
             way = replace(way, keeps=True)
         far = replace(posting, way=way, holder=self._holder(*access))
         return Errand(posting=far, dataset=name)
+
+    def _at_work(self, name: str, read: tuple[str, ...]) -> Errand | None:
+        """Return the errand of a dataset's data worker where that may list the source as well.
+
+        It is about to read the same folder, and a list of files needs neither keys nor a way
+        out; a second worker would see nothing that it does not see.
+        """
+        action = self._work.get(name)
+        if action is None:
+            return None
+        errand = self.data(action)
+        alone = errand.posting.way is None and errand.posting.need.local_ends
+        return errand if alone and set(read) <= set(errand.uses) else None
 
     def _holder(self, access: Access, inner: Access | None) -> str:
         """Name a set of credentials, so that nothing can be learnt from the name."""
@@ -158,6 +174,7 @@ class Errands:
         transfers = [a for a in plan.actions if isinstance(a, TransferAction)]
         self._data.put((self._kind_of_work(a), self._folders(a)) for a in transfers)
         self._staged = {str(self.staging(a)): a for a in transfers if _is_local(a)}
+        self._work = {a.target.resource.partition("/")[2]: a for a in transfers}
 
     def data(self, action: TransferAction) -> Errand:
         """Return the errand of reading what an action reads and staging what it writes."""

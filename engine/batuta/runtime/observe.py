@@ -27,7 +27,7 @@ from batuta.model.transfer import Partition
 from batuta.runtime.at_rest import AtRest
 from batuta.runtime.cache import Cache
 from batuta.runtime.connections import Connections
-from batuta.runtime.errands import Errands
+from batuta.runtime.errands import SHARED, Errands
 from batuta.runtime.registry import connectors, formats
 from batuta.runtime.retried import RetriedFiles
 from batuta.runtime.retry import retrying
@@ -101,6 +101,8 @@ class Observer:
             for future in [threads.submit(several) for _ in range(min(_THREADS, len(wanted)))]:
                 future.result()
         self.cache.put("source", fresh)
+        if len(wanted) > SHARED:
+            self.pool.close()  # what waits stands where looking ended, not where work begins
         return found
 
     def _look_at(self, dataset: Dataset) -> tuple[Seen, dict[str, bytes]]:

@@ -139,7 +139,7 @@ def test_many_small_datasets_need_few_workers(space: Space) -> None:
     engine = space.engine()
     size = engine.pool.size
     engine.close()
-    assert started <= 3 * size, text
+    assert started <= 2 * size, text
 
 
 def test_a_source_that_is_replaced_between_two_plans_of_one_program_is_seen_anew(

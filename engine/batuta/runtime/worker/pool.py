@@ -17,7 +17,7 @@ import msgspec
 
 from batuta.model.diagnostic import BatutaError, ConnectorError, Diagnostic, Failure
 from batuta.runtime.clock import monotonic_s
-from batuta.runtime.worker.posting import Errand
+from batuta.runtime.worker.posting import Errand, Posting, Role
 from batuta.runtime.worker.warden import Warden, Worker
 from batuta.runtime.worker.wire import Limits, Reply, Request, receive, send
 
@@ -59,6 +59,7 @@ class WorkerPool:
         self._idle: list[Worker] = []  # the one that waits longest first
         self._queue: list[_Waiting] = []
         self._busy = 0
+        self._newest: dict[Role, Posting] = {}  # what was started last of each role
 
     def ask(
         self, request: Request, name: str, told: Callable[[Reply], None], errand: Errand
@@ -121,6 +122,8 @@ class WorkerPool:
                         if fitting is not None or self._has_room(waiting):
                             self._busy += 1
                             self._pass_over(waiting)
+                            if fitting is None:
+                                self._newest[errand.posting.role] = errand.posting
                             return fitting
                     self._changed.wait(_LOOK_S)
             finally:
@@ -136,16 +139,31 @@ class WorkerPool:
         return None
 
     def _has_room(self, waiting: _Waiting) -> bool:
-        """True where a worker may be started; one that nobody else waits for is ended for it."""
-        if self._busy + len(self._idle) < _ALIVE * self.size:
+        """True where a worker may be started; one that nobody else waits for is ended for it.
+
+        Work of one kind goes through its folders in order, so the first to be ended is one that
+        stands in other folders of the same kind: nobody will ask for it again. Where somebody
+        still does, that one goes first.
+        """
+        alive, posting = self._busy + len(self._idle), waiting.errand.posting
+        if alive < self.size:
             return True
         wanted = [w.errand.posting for w in self._queue if w is not waiting]
-        for worker in self._idle:
-            if waiting.passed_over >= _PASSED_OVER or worker.posting not in wanted:
-                self._idle.remove(worker)
-                worker.end()
+        unwanted = [worker for worker in self._idle if worker.posting not in wanted]
+        behind = [worker for worker in self._idle if posting.is_elsewhere(worker.posting)]
+        ended = next((worker for worker in behind if worker in unwanted), None)
+        if ended is None:
+            patient = waiting.passed_over < _PASSED_OVER
+            if behind and patient:
+                return False
+            if alive < _ALIVE * self.size:
                 return True
-        return False
+            ended = next(iter(unwanted if patient else self._idle), None)
+        if ended is None:
+            return False
+        self._idle.remove(ended)
+        ended.end()
+        return True
 
     def _pass_over(self, served: _Waiting) -> None:
         for waiting in self._queue:
@@ -154,13 +172,22 @@ class WorkerPool:
             waiting.passed_over += 1
 
     def _give_back(self, worker: Worker | None, *, keep: bool) -> None:
-        if worker is not None and not keep:
+        if worker is not None and (not keep or self._is_left(worker.posting)):
             worker.end()
+            worker = None
         with self._changed:
             self._busy -= 1
-            if worker is not None and keep:
+            if worker is not None:
                 self._idle.append(worker)
             self._changed.notify_all()
+
+    def _is_left(self, posting: Posting) -> bool:
+        """True where work of this kind has gone on to other folders, with workers enough there."""
+        with self._changed:
+            newest = self._newest.get(posting.role, posting)
+            wanted = any(waiting.errand.posting == posting for waiting in self._queue)
+            enough = self._busy + len(self._idle) > self.size
+            return enough and not wanted and newest.is_elsewhere(posting)
 
     # -- one request --------------------------------------------------------------------------
 

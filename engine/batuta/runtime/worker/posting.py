@@ -5,7 +5,7 @@ work is there for work of another clearance, policy or set of credentials.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -56,6 +56,12 @@ class Posting:
     way: Way | None = None
     holder: str = ""
     stop: bool = False
+
+    def is_elsewhere(self, other: "Posting") -> bool:
+        """True where `other` is for the same kind of work in other folders."""
+        if self.role is not other.role or (self.read, self.write) == (other.read, other.write):
+            return False
+        return replace(self, read=other.read, write=other.write) == other
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
