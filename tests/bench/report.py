@@ -22,7 +22,8 @@ INTRO = """\
 bare loop that the work comes down to. Programs take turns, round by round, on the same machine;
 each figure is the median of the rounds' ratios, so that a busy machine troubles both sides.
 Unless a line says otherwise a program is measured whole, from its start to its end: wall time,
-processor time with that of its children, and the resident memory of all its processes together.
+processor time with that of its children, and the resident memory of all its processes together,
+in which a page that several of them share, such as one of a library, counts once.
 Lower is better. A bar is what batuta means to reach. **Bold** figures miss theirs, and the list
 under the table says why.
 

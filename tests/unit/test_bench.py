@@ -58,6 +58,18 @@ def test_processor_time_and_memory_of_children_count(tmp_path: Path) -> None:
     assert both.cpu_s > alone.cpu_s + 0.05
 
 
+def test_memory_that_two_processes_share_counts_once(tmp_path: Path) -> None:
+    code = (
+        "import os, time; x = bytearray(b'x') * (200 << 20)\n"
+        "child = os.fork(); time.sleep(.5)\n"
+        "os.waitpid(child, 0) if child else os._exit(0)"
+    )
+
+    alone, both = run(python("pass"), cwd=tmp_path), run(python(code), cwd=tmp_path)
+
+    assert 190 < both.peak_mib - alone.peak_mib < 250
+
+
 def test_a_program_that_fails_ends_the_run_with_what_it_said(tmp_path: Path) -> None:
     with pytest.raises(ProgramFailedError, match="because of that"):
         run([sys.executable, "-c", "raise SystemExit('because of that')"], cwd=tmp_path)
