@@ -134,17 +134,17 @@ def ends_of(world: World, dataset: Dataset) -> tuple[End, ...]:
     parts: tuple[SourcePart, ...] = dataset.source.merge or (dataset.source,)
     destination = dataset.destination
     return (
-        *(_source_end(world, part, dataset) for part in parts),
-        _end(world, "destination", destination, dataset.destination_platform, dataset),
+        *(_source_end(world, part) for part in parts),
+        _end(world, "destination", destination, dataset.destination_platform),
     )
 
 
-def _source_end(world: World, part: SourcePart, dataset: Dataset) -> End:
+def _source_end(world: World, part: SourcePart) -> End:
     upstream = world.datasets.get(part.dataset) if part.dataset is not None else None
     if upstream is not None:
-        return _end(world, "source", upstream.destination, upstream.destination_platform, dataset)
+        return _end(world, "source", upstream.destination, upstream.destination_platform)
     address = part.address or Address("file", part.dataset or "")
-    return _end(world, "source", address, part.platform, dataset)
+    return _end(world, "source", address, part.platform)
 
 
 def upstream_label(world: World, name: str) -> Label | None:
@@ -199,12 +199,9 @@ def label_text(label: Label) -> str:
     ).decode()
 
 
-def _end(
-    world: World, role: str, address: Address, platform_name: str | None, dataset: Dataset
-) -> End:
+def _end(world: World, role: str, address: Address, platform_name: str | None) -> End:
     platform = world.platforms.get(platform_name) if platform_name is not None else None
     workspace = world.input.desired.workspace
-    locations = dataset.place(f"spec.{role}")
     if platform is None:
         local = address.is_local
         return End(
@@ -214,7 +211,6 @@ def _end(
             platform_type="local" if local else address.inner.scheme,
             platform=platform_name,
             region=workspace.region if local else None,
-            locations=locations,
         )
     return End(
         role=role,
@@ -224,5 +220,4 @@ def _end(
         platform=platform.name,
         region=platform.region,
         residency=tuple(sorted(platform.residency)),
-        locations=locations,
     )

@@ -111,10 +111,10 @@ def stop(
 
 def stop_unseen(world: World, dataset: Dataset) -> Blocked:
     """Return a Blocked action for a dataset that was not looked at."""
-    given = world.input
-    found = refusals.not_read(dataset.address, dataset.place("metadata.name"))
+    given, touched = world.input, target(dataset)
+    found = refusals.not_read(dataset.address, touched.locations)
     return Blocked(
-        target=target(dataset),
+        target=touched,
         preconditions=Preconditions(
             manifest=dataset.manifest_digest,
             policies=given.policies(dataset.name),

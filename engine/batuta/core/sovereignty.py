@@ -113,7 +113,7 @@ def _not_admitted(dataset: Dataset, tier: Tier, end: End) -> Diagnostic:
         " and weaker tiers only.",
         fix=f"Declare `tier: {end.fits}` for the dataset, or reach the platform over a network"
         f" that fits {tier} (`spec.network` of {where}).",
-        locations=dataset.place("spec.tier") or end.locations,
+        locations=dataset.place("spec.tier") or dataset.place(f"spec.{end.role}"),
         address=dataset.address,
     )
 
@@ -216,7 +216,8 @@ def _residency(question: Question, label: Label, confined: Label | None) -> list
             detail=detail,
             fix="Choose a destination in an allowed region, or declare its region (`region` of"
             " the Platform; of the Workspace for local folders).",
-            locations=_places(question, "spec.residency") or (end.locations if end else ()),
+            locations=_places(question, "spec.residency")
+            or (dataset.place(f"spec.{end.role}") if end else ()),
             address=dataset.address,
         )
     ]
@@ -232,7 +233,7 @@ def _notes(question: Question, tier: Tier, label: Label) -> list[Diagnostic]:
             f" documents no private endpoint; that it fits {tier} rests on its declaration.",
             fix="Have the declared hosts of the Platform attested by whoever runs them.",
             severity=Severity.NOTE,
-            locations=end.locations,
+            locations=dataset.place(f"spec.{end.role}"),
             address=dataset.address,
         )
         for end in question.ends

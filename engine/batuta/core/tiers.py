@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 
 from batuta.core.labels import lattice
 from batuta.core.labels.flows import Denial, Place, refusals
-from batuta.model.diagnostic import Location
 from batuta.model.log import Label
 from batuta.model.tier import Network, Tier
 
@@ -57,7 +56,6 @@ class End:
     platform: str | None = None
     region: str | None = None
     residency: tuple[str, ...] = ()
-    locations: tuple[Location, ...] = ()
 
     @property
     def fits(self) -> Tier:

@@ -22,6 +22,8 @@ class Overlays:
 
     def over(self, document: Document) -> Document:
         """Return `document` with its overlays merged in; itself where it has none."""
+        if not self.by_identity:
+            return document
         for overlay in self.by_identity.get(identity(document), ()):
             document = merge(document, overlay)
         return document

@@ -95,20 +95,35 @@ def manifest_files(root: Path, patterns: Iterable[str]) -> list[str]:
 
     Hidden folders and `environments/` are left out; links to folders are not followed.
     """
+    patterns = tuple(patterns)
     wanted = re.compile("|".join(map(_expression, patterns)) or "(?!)", re.DOTALL)
+    # A workspace may keep the data beside its manifests: what no glob can reach is not listed.
+    starts = tuple(_plain_start(pattern) for pattern in patterns)
     found: list[str] = []
     for folder, names, files in os.walk(root):
-        inside = os.path.relpath(folder, root).replace(os.sep, "/")
-        inside = "" if inside == "." else f"{inside}/"
+        inside = folder[len(str(root)) :].strip(os.sep).replace(os.sep, "/")
+        inside = f"{inside}/" if inside else ""
         names[:] = sorted(
             name for name in names
             if not name.startswith(".") and not (inside == "" and name == OVERLAYS)
+            and _leads_on(f"{inside}{name}/", starts)
         )  # fmt: skip
         for name in files:
             path = f"{inside}{name}"
             if not name.startswith(".") and wanted.fullmatch(path):
                 found.append(path)
     return sorted(found, key=lambda path: path.encode())
+
+
+def _plain_start(pattern: str) -> str:
+    """Return the folders that a glob names as they are, each with a slash."""
+    plain = re.split(r"[*?\[]", pattern, maxsplit=1)[0]
+    return plain[: plain.rfind("/") + 1]
+
+
+def _leads_on(folder: str, starts: Iterable[str]) -> bool:
+    """True where something in a folder can begin with one of `starts`."""
+    return any(folder.startswith(start) or start.startswith(folder) for start in starts)
 
 
 def overlay_files(root: Path, folder: str) -> list[str]:
