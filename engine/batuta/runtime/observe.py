@@ -32,6 +32,7 @@ from batuta.runtime.registry import connectors, formats
 from batuta.runtime.retried import RetriedFiles
 from batuta.runtime.retry import retrying
 from batuta.runtime.seals import Seals
+from batuta.runtime.sharing import Sharing
 from batuta.runtime.uniting import Opened
 from batuta.runtime.worker.pool import WorkerPool, answer_of, decoded
 from batuta.runtime.worker.wire import ObserveRequest, PartitionsRequest, Reply, Request
@@ -74,6 +75,7 @@ class Observer:
         """Return what was found, by dataset name; failures are values, not exceptions."""
         self.errands.gather(wanted)
         done = 0
+        sharing = Sharing()
         guard = threading.Lock()
         found: dict[str, Seen] = {}
         fresh: dict[str, bytes] = {}
@@ -82,7 +84,7 @@ class Observer:
             nonlocal done
             seen, kept = self._look_at(dataset)
             with guard:
-                found[dataset.name] = seen
+                found[dataset.name] = sharing.of(seen)
                 fresh.update(kept)
                 done += 1
                 listen(Observing(done=done, total=len(wanted), what=dataset.name))

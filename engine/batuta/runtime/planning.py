@@ -41,6 +41,7 @@ from batuta.runtime.connections import format_targets
 from batuta.runtime.keeping import Keeping
 from batuta.runtime.observe import Observer, Seen
 from batuta.runtime.proofs import Proofs
+from batuta.runtime.sharing import Sharing
 from batuta.runtime.state.labels import spent
 from batuta.runtime.state.store import StateStore
 
@@ -92,7 +93,8 @@ class Planner:
     def plan(self, request: PlanRequest, listen: Callable[[Event], None]) -> Planned:
         """Look at what `request` is about and decide. Failures to read are part of the plan."""
         desired = self._desired(request)
-        records = {record.address: record for record in self.store.resources()}
+        sharing = Sharing()
+        records = {r.address: sharing.of(r) for r in self.store.resources()}
         chosen = self._chosen(request, desired, records)
         borders = self._borders(desired, records)
         self.observer.errands.bounds = borders.of
