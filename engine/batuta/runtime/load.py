@@ -94,7 +94,7 @@ class Loader:
         """Return files that end in `.yml` and that no glob of the workspace takes."""
         if not self.places.declared:
             return ()
-        read = set(self._files())
+        read = set(self._files(None))
         return tuple(f for f in manifest_files(self.places.root, ("**/*.yml",)) if f not in read)
 
     def explained(self) -> Resolution:
@@ -141,7 +141,7 @@ class Loader:
         collecting = gc.isenabled()
         gc.disable()  # composing builds many small objects that all live on
         try:
-            texts = [self._text(path) for path in self._files()]
+            texts = [self._text(path) for path in self._files(kept)]
             if extra is not None:
                 self._texts[COMMAND_LINE] = extra.encode()
                 texts.append(Text(COMMAND_LINE, extra.encode))
@@ -199,15 +199,15 @@ class Loader:
             if connector.implicit is not None
         }  # fmt: skip
 
-    def _files(self) -> list[str]:
+    def _files(self, kept: _Kept | None) -> list[str]:
         if not self.places.declared:
             return []
-        patterns = self._patterns()
+        patterns = self._patterns(kept)
         return sorted({MANIFEST, *manifest_files(self.places.root, patterns)})
 
-    def _patterns(self) -> tuple[str, ...]:
+    def _patterns(self, kept: _Kept | None) -> tuple[str, ...]:
         """The globs of the Workspace document; it must stand in `batuta.yaml`."""
-        documents, _ = load_documents([self._text(MANIFEST)])
+        documents, _ = load_documents([self._text(MANIFEST)], cache=kept)
         for document in documents:
             spec = document.value.get("spec") if isinstance(document.value, dict) else None
             globs = spec.get("manifests") if isinstance(spec, dict) else None
@@ -223,10 +223,10 @@ class Loader:
         return overlay_files(self.places.root, folder) if folder else []
 
     def _text(self, path: str) -> Text:
-        full = self.places.root / path
+        full = os.path.join(self.places.root, path)
         stamp = ""
         try:
-            seen = full.stat()
+            seen = os.stat(full)
             if wall_s() - seen.st_mtime > _YOUNG_S:
                 stamp = f"{seen.st_size}:{seen.st_mtime_ns}:{seen.st_ino}"
         except OSError:
@@ -240,13 +240,13 @@ def _unsafe(desired: Desired | None) -> list[Diagnostic]:
     return [found for each in policies for found in (*bad_patterns(each), *lint(each))]
 
 
-def _start_of(path: Path) -> bytes:
+def _start_of(path: str | Path) -> bytes:
     """Read a manifest, and of one that is too large only enough to see that it is."""
-    with path.open("rb") as file:
+    with open(path, "rb") as file:
         return file.read(MAX_BYTES + 1)
 
 
-def _read(full: Path, path: str) -> bytes:
+def _read(full: str, path: str) -> bytes:
     try:
         return _start_of(full)
     except OSError as error:

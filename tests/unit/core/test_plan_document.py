@@ -1,5 +1,6 @@
 """A plan is canonical JSON that is read back strictly, or refused by code."""
 
+import hashlib
 import json
 from typing import Any
 
@@ -7,6 +8,7 @@ import jsonschema
 import pytest
 
 from batuta.core.plan_document import digest_of, parse_plan, plan_bytes, plan_to_document
+from batuta.core.plan_input import Observation
 from batuta.core.plan_schema import schema
 from batuta.core.planner import plan
 from batuta.model.canonical import canonical_bytes
@@ -42,7 +44,20 @@ def _edited(made: Plan, *path: str | int, value: object) -> bytes:
 
 def test_the_digest_is_that_of_the_bytes(made: Plan) -> None:
     assert parse_plan(plan_bytes(made)) == made
-    assert len(digest_of(made)) == 64
+    assert digest_of(made) == hashlib.sha256(plan_bytes(made)).hexdigest()
+
+
+@pytest.mark.parametrize(
+    "value", [2**70, '\x00\x1f\x7f\u2028"\\/', {"z": 1, "\U0001f600": 2, "\uff5e": 3}]
+)
+def test_the_digest_of_odd_options_is_that_of_the_bytes(value: Any) -> None:
+    orders = build.dataset("orders", source={"options": {"odd": value}})
+    seen = build.source(version="8", units=["a@2"], format="csv")
+    observed = {"orders": Observation(source=seen, destination=build.destination())}
+    moved = plan(build.given(build.desired(orders), observed))
+
+    assert moved.actions[0].kind == "create"
+    assert digest_of(moved) == hashlib.sha256(plan_bytes(moved)).hexdigest()
 
 
 @pytest.mark.parametrize(
