@@ -87,7 +87,7 @@ class Act:
     listen: Callable[[Event], None]
     started: threading.Event = field(default_factory=threading.Event)
     _room: set[str] = field(default_factory=set)
-    _made: list[Path] = field(default_factory=list)
+    _made: list[str] = field(default_factory=list)
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -239,13 +239,13 @@ class Act:
                 with suppress(BatutaError, OSError):
                     dataset = self._store_of(other.target)
                     if not os.path.lexists(folder := self._folder(dataset)):
-                        self._made += [folder / "_staging", folder]
+                        self._made += [f"{folder}/_staging", str(folder)]
                     dataset.files.prepare()
                     Path(path).mkdir(exist_ok=True)
 
     def tidy(self) -> None:
         """Remove the folders in which nothing is staged any more, or never was."""
-        remove_empty(*map(Path, self._room), *self._made)
+        remove_empty(*map(Path, self._room), *map(Path, self._made))
         tidy(self.scratch)
 
     def _folder(self, dataset: DatasetStore) -> Path:

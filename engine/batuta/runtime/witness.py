@@ -52,13 +52,15 @@ class Witness:
     seals: Seals | None
     policies: Callable[[str], str]
     head: Callable[[], LogHead]
-    _stood: dict[str, set[str]] = field(default_factory=dict)
+    _stood: dict[str, frozenset[str]] = field(default_factory=dict)
+    _sets: dict[frozenset[str], frozenset[str]] = field(default_factory=dict)  # one of each
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
     def heard(self, dataset: str, level: str) -> None:
         """Take note of how a worker that is about to serve a dataset is confined."""
         with self._guard:
-            self._stood.setdefault(dataset, set()).add(level)
+            stood = self._stood.get(dataset, frozenset()) | {level}
+            self._stood[dataset] = self._sets.setdefault(stood, stood)
 
     def begun(self, action: Action) -> dict[str, Json]:
         """Return what the intent of an action says; recovery looks at the destination with it."""
