@@ -17,6 +17,9 @@ import pytest
 
 from batuta.connectors.aws.environment import CLIENT_ENVIRONMENT
 from batuta.connectors.aws.link import connect
+from batuta.connectors.aws.wire import Bucket
+from batuta.model.canonical import Json
+from batuta.model.connector import Connection
 from batuta.model.diagnostic import ConnectorError, Failure
 from batuta.model.log import UnitRef
 from batuta.model.transfer import CopyItem, Input
@@ -220,6 +223,30 @@ def test_the_lister_gets_through(
         assert [(seen.target, seen.headers["host"]) for seen in sink.requests] == [
             ("/?list-type=2", netloc)
         ]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "code", "tries"),
+    [
+        ("https://evil.test", "AWS124", Failure.PERMANENT),
+        ("http://evil.test", "AWS124", Failure.PERMANENT),
+        ("https://typo.prod.good.test", "AWS125", Failure.PERMANENT),
+        ("https://dead.prod.good.test", "AWS107", Failure.TRANSIENT),
+    ],
+)
+def test_the_lister_says_what_the_gateway_said_and_tries_again_only_what_may_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, endpoint: str, code: str, tries: Failure
+) -> None:
+    options: dict[str, Json] = {"endpoint": endpoint, "pathStyle": True}
+    secrets = {"accessKeyId": "id", "secretAccessKey": "key"}
+    bucket = Bucket(Connection(type="aws", options=options, secrets=secrets), "lake")
+    with lab(tmp_path) as here:
+        here.far.names["dead.prod.good.test"] = ("23.20.0.99",)
+        for name, value in client_environment(here.door.address, here.run.ca_file).items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(ConnectorError) as error:
+            bucket.ask("GET")
+        assert (error.value.diagnostics[0].code, error.value.kind) == (code, tries)
 
 
 def _fresh_tls() -> object:

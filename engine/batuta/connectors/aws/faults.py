@@ -207,6 +207,15 @@ def refusal_of(exception: BaseException) -> Refusal | None:
     )
 
 
+def of_gateway(what: str, status: int, text: str) -> ConnectorError:
+    """Return what the gateway means that answered in the service's place."""
+    if status == 403:
+        return failure("AWS124", f"{what}: the gateway refused it ({text}).")
+    if _NO_NAME in text:
+        return failure("AWS125", f"{what}: the name of its host does not resolve.")
+    return failure("AWS107", f"{what}: the gateway got no answer ({text}).", Failure.TRANSIENT)
+
+
 def of_exception(what: str, exception: BaseException) -> ConnectorError:
     """Return what an exception of a library means."""
     causes = list(_causes(exception))
@@ -215,12 +224,7 @@ def of_exception(what: str, exception: BaseException) -> ConnectorError:
     ) is not None:
         return own
     if (verdict := _verdict(exception)) is not None:
-        status, text = verdict
-        if status == 403:
-            return failure("AWS124", f"{what}: the gateway refused it ({text}).")
-        if _NO_NAME in text:
-            return failure("AWS125", f"{what}: the name of its host does not resolve.")
-        return failure("AWS107", f"{what}: the gateway got no answer ({text}).", Failure.TRANSIENT)
+        return of_gateway(what, *verdict)
     if (refusal := refusal_of(exception)) is not None:
         return of_error(what, refusal.status, refusal.error, refusal.retry_after)
     why = f"{what}: {str(exception).rstrip('.') or type(exception).__name__}."

@@ -30,6 +30,9 @@ BLOCK_BYTES = 1024 * 1024
 ANSWER_LIMIT_BYTES = 64 * 1024 * 1024
 _HOST_NAME = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
+# As http.client words it, with the verdict that batuta's gateway gives as the reason.
+_TUNNEL = re.compile(r"Tunnel connection failed: (403|502) ([a-z]+\.[a-z_]+)")
+_VERDICT = "x-batuta-verdict"
 _REGION = re.compile(r"[a-z0-9-]{1,40}")
 
 
@@ -116,7 +119,8 @@ class Bucket:
             amz: Headers whose names start with `x-amz-`; they are signed.
 
         Raises:
-            ConnectorError: AWS107 where no answer came, AWS121 where the bucket is elsewhere.
+            ConnectorError: AWS107, AWS124 or AWS125 where no answer came, AWS121 where the bucket is
+                elsewhere.
         """
         signed = amz or {}
         answer = self._send(method, self.sign(method, key, query, signed.items()), signed)
@@ -141,12 +145,16 @@ class Bucket:
             link, kept = self._link(parts.scheme, parts.netloc, fresh)
             try:
                 link.request(method, target, headers=dict(headers))
-                return self._read(link.getresponse())
+                answer = self._read(link.getresponse())
             except (http.client.HTTPException, OSError) as error:
                 self._local.link = None
                 link.close()
                 if not (kept and _was_idle(error)):
                     raise self._unreachable(error) from error
+            else:
+                if (said := answer.headers.get(_VERDICT)) is not None:
+                    raise faults.of_gateway(self.endpoint.host, answer.status, said)
+                return answer
         raise AssertionError("unreachable: a fresh connection answers or raises")
 
     def _link(
@@ -178,6 +186,8 @@ class Bucket:
 
     def _unreachable(self, error: Exception) -> Exception:
         why = str(error) or type(error).__name__
+        if (said := _TUNNEL.fullmatch(why)) is not None:
+            return faults.of_gateway(self.endpoint.host, int(said[1]), said[2])
         final = isinstance(error, ssl.SSLCertVerificationError)
         kind = Failure.PERMANENT if final else Failure.TRANSIENT
         return faults.failure("AWS107", f"{self.endpoint.host}: {why}.", kind)
