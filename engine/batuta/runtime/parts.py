@@ -104,8 +104,10 @@ class Parts:
     @cached_property
     def pool(self) -> "WorkerPool":
         """The worker processes."""
+        from batuta.runtime.heap import share_heap
         from batuta.runtime.worker.pool import WorkerPool
 
+        share_heap()  # before there are threads that ask workers
         return WorkerPool()
 
     @cached_property
