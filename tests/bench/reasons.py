@@ -9,8 +9,14 @@ REASONS: tuple[tuple[str, str, str], ...] = (
         " of it; the listing itself is one request a thousand objects.",
     ),
     (
-        "Plan scale", "", "every document is composed with the place of each value, which"
-        " diagnostics and `render` need and a bare load does not keep.",
+        "Plan scale", "nothing changed", "nothing is parsed; each dataset is still decided, its"
+        " border drawn and its action hashed and printed, in about 0.3 ms of Python, where the bar"
+        " leaves 0.08 ms for it.",
+    ),
+    (
+        "Plan scale", "nothing parsed", "every document is composed with the place of each value,"
+        " which diagnostics and `render` need and a bare load does not keep, and then checked,"
+        " decided and printed.",
     ),
     (
         "Tables", "`.ald`", "the digest of each part, fsync and the checksum of the format, which its"
@@ -27,7 +33,8 @@ REASONS: tuple[tuple[str, str, str], ...] = (
         " is hashed on the way and synced.",
     ),
     (
-        "Many datasets", "memory", "two workers for each that works are alive, with Arrow in each.",
+        "Many datasets", "memory", "the program itself keeps about 12 KB of each dataset, and each"
+        " of the workers, one a core, has Arrow in it.",
     ),
     (
         "Confinement", "launch", "a keeper process, the namespaces and the walls; most of it is the"

@@ -93,8 +93,7 @@ class Planner:
     def plan(self, request: PlanRequest, listen: Callable[[Event], None]) -> Planned:
         """Look at what `request` is about and decide. Failures to read are part of the plan."""
         desired = self._desired(request)
-        sharing = Sharing()
-        records = {r.address: sharing.of(r) for r in self.store.resources()}
+        records = self._records(request)
         chosen = self._chosen(request, desired, records)
         borders = self._borders(desired, records)
         self.observer.errands.bounds = borders.of
@@ -126,6 +125,12 @@ class Planner:
         )  # fmt: skip
         whole, kept = self._with_ends(plan, borders, request)
         return Planned(plan=whole, seen=seen, free_bytes=_free(seen.values()), workers=kept)
+
+    def _records(self, request: PlanRequest) -> dict[str, ResourceRecord]:
+        """What the state remembers, by address; offline nothing else is kept beside it."""
+        sharing = Sharing()
+        found = self.store.resources()
+        return {r.address: r if request.offline else sharing.of(r) for r in found}
 
     def _beforehand(self, borders: Borders, dataset: Dataset, request: PlanRequest) -> Beforehand:
         """Decide what can be decided before a dataset is looked at."""
