@@ -142,6 +142,9 @@ class Connection:
         deadline = self.started + self.station.world.limits.head_s
         while (split := verdict.split_head(bytes(received))) is None:
             content = self._more(deadline, Code.HTTP_HEAD_TIMEOUT)
+            if not content and not received:
+                # Clients keep connections ready and let go of those that they do not need.
+                raise ConnectionAbortedError("It was closed before anything was asked.")
             if not content:
                 raise Denied(Refused(Code.HTTP_MALFORMED, "The request ended within its head."))
             received += content
