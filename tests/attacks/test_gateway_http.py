@@ -4,13 +4,15 @@ import socket
 import ssl
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from batuta.core.egress.rules import Rule
+from batuta.model.signing import HttpRequest
 from batuta.runtime.egress.budget import Limits
-from batuta.runtime.egress.station import InspectedRequest
+from batuta.runtime.egress.refusal import diagnostic_of
 from tests.attacks.far_side import BIG
 from tests.attacks.gateway_lab import (
     IMPATIENT,
@@ -179,11 +181,13 @@ def test_a_credential_of_the_worker_does_not_leave(tmp_path: Path) -> None:
 
 
 def test_the_real_credential_is_put_in(tmp_path: Path) -> None:
-    told: list[InspectedRequest] = []
+    told: list[HttpRequest] = []
 
-    def sign(request: InspectedRequest) -> list[tuple[str, str]]:
+    def sign(request: HttpRequest) -> HttpRequest:
         told.append(request)
-        return [("Authorization", "Bearer REAL"), ("X-Amz-Date", "20260101T000000Z")]
+        kept = tuple(each for each in request.headers if each[0] != "x-amz-date")
+        real = (("Authorization", "Bearer REAL"), ("X-Amz-Date", "20260101T000000Z"))
+        return replace(request, target="/x?list=1&signed=1", headers=(*kept, *real))
 
     with lab(tmp_path, [inspected()], credentials=sign) as here:
         given = ("Authorization: Bearer PLACEHOLDER", "X-Amz-Date: 20200101T000000Z")
@@ -194,8 +198,8 @@ def test_the_real_credential_is_put_in(tmp_path: Path) -> None:
         assert seen.headers["authorization"] == "Bearer REAL"
         assert seen.headers["x-amz-date"] == "20260101T000000Z"
         assert (told[0].scheme, told[0].method, told[0].host) == ("https", "GET", "api.good.test")
-        assert told[0].path == "/x?list=1"
-        assert "authorization" not in dict(told[0].headers)
+        assert told[0].target == "/x?list=1"
+        assert seen.target == "/x?list=1&signed=1"
         assert b"REAL" not in here.log.read_bytes()
 
 
@@ -274,7 +278,17 @@ def test_a_client_that_ignores_its_proxy_is_told_in_tls(tmp_path: Path) -> None:
         assert here.far.looked_up == []
 
 
-@pytest.mark.parametrize("content", [b"", b"\r\n\r\n", b"\x00" * 70_000, b"A" * 70_000])
+def test_a_connection_on_which_nothing_was_asked_is_no_attempt(tmp_path: Path) -> None:
+    """Clients open one more than they need, and let go of it."""
+    with lab(tmp_path) as here:
+        here.call().close()
+
+        row = here.last()
+        assert (row.verdict, row.code) == ("fail", "gone")
+        assert diagnostic_of(row) is None
+
+
+@pytest.mark.parametrize("content", [b"C", b"\r\n\r\n", b"\x00" * 70_000, b"A" * 70_000])
 def test_noise_is_refused(tmp_path: Path, content: bytes) -> None:
     with lab(tmp_path) as here:
         with here.call() as connection:

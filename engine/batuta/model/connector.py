@@ -16,6 +16,7 @@ from batuta.model.log import UnitRef
 from batuta.model.observed import SourceState, Unit
 from batuta.model.resource import SourceSpec
 from batuta.model.seal import NO_SEAL, Seal
+from batuta.model.signing import StandIns
 from batuta.model.tier import Network
 from batuta.model.transfer import Input, Partition, Position
 
@@ -231,6 +232,8 @@ class Connector:
     `hosts` says which hosts an address needs, without asking anybody; None: it needs none.
     `chain` gives the credentials and options of now that the platform's own tools would find, for
     a Platform that states no credentials; workers have no home to look for them in.
+    `stand_ins` says how the gateway signs what workers ask, so that they need no credentials; None:
+    they are handed those of the Platform.
     """
 
     name: str
@@ -247,3 +250,4 @@ class Connector:
     dataset: "OpenDataset | None" = None
     hosts: "Callable[[Connection, Address], Sequence[HostNeed]] | None" = None
     chain: "Callable[[Connection], tuple[Mapping[str, str], Mapping[str, Json]]] | None" = None
+    stand_ins: "Callable[[], StandIns] | None" = None

@@ -121,13 +121,19 @@ class Connections:
                     fix="Use a folder or an object store's prefix as the destination.",
                 )
             )
-        # Here the chain is asked by the library itself, which also renews what it gave.
-        access = self._access(connector, self.platform_of(address, name))
-        opened = self.connection(access, None)
+        opened = self.own(address, name)
         if way_out is not None:
             opened = replace(opened, way_out=way_out, open_input=partial(_open_by, way_out))
         files = connector.files(opened, address)
-        return discreet(files, tuple(access.secrets.values()))
+        return discreet(files, tuple(opened.secrets.values()))
+
+    def own(self, address: Address, name: str | None) -> Connection:
+        """Return what this process itself opens an address with.
+
+        Here the chain is asked by the library itself, which also renews what it gave.
+        """
+        access = self._access(connector_for(address.scheme), self.platform_of(address, name))
+        return self.connection(access, None)
 
     def connection(self, access: Access, inner: Access | None) -> Connection:
         """Open `access` in this process."""

@@ -171,7 +171,7 @@ class Engine(Parts):
             for end in envelope.plan.upstreams
         }  # fmt: skip
         return Observer(
-            connections, self.pool, self.cache, self._errands(upstreams), upstreams,
+            connections, self.pool, self.cache, self._errands(connections, upstreams), upstreams,
             self.seals, self._at_rest,
         )  # fmt: skip
 

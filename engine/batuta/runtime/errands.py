@@ -12,14 +12,20 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
-from batuta.core.egress.policy import narrow
+from batuta.core.egress.policy import inspected, narrow
 from batuta.model.address import Address, parse_address
 from batuta.model.canonical import Json, digest
+from batuta.model.diagnostic import BatutaError
 from batuta.model.log import Snapshot
 from batuta.model.plan import Plan, TransferAction
 from batuta.model.resource import Dataset, SourcePart, SourceSpec
+from batuta.model.transfer import Input, Partition
 from batuta.runtime.borders import Border
+from batuta.runtime.sandbox import levels
+from batuta.runtime.shares import Folders, Shares
+from batuta.runtime.signing import Signing
 from batuta.runtime.staging import WORK
 from batuta.runtime.worker.posting import Errand, Posting, Role, Way
 from batuta.runtime.worker.wire import Access
@@ -27,8 +33,15 @@ from batuta.runtime.worker.wire import Access
 MIB = 1024 * 1024
 Host = tuple[str, int]
 
-SHARED = 256
-"""Datasets whose folders one posting may hold."""
+
+class Look(NamedTuple):
+    """A control worker's errand, and what it is handed to reach its source."""
+
+    errand: Errand
+    access: Access
+    inner: Access | None
+
+
 CONTROL_UPLOAD_BYTES = 64 * MIB
 """What a control worker may send in one run for one dataset: its requests."""
 _READ_UPLOAD_BYTES = 16 * MIB
@@ -36,46 +49,13 @@ _REQUEST_BYTES = 64 * 1024
 _MERGES = frozenset({"merge", "changes"})
 
 
-@dataclass(frozen=True, slots=True)
-class _Folders:
-    """What the data worker of one action reads and where it stages, as far as it is local."""
-
-    read: tuple[str, ...] = ()
-    write: tuple[str, ...] = ()
-
-
-class _Shares:
-    """Which folders go together: those of work of one kind, in the order in which they came."""
-
-    def __init__(self) -> None:
-        self._whole: dict[tuple[Hashable, _Folders], _Folders] = {}
-
-    def put(self, asked: Iterable[tuple[Hashable, _Folders]]) -> None:
-        """Let work of equal kind share postings, so many folders at a time."""
-        kinds: dict[Hashable, list[_Folders]] = {}
-        for kind, folders in asked:
-            kinds.setdefault(kind, []).append(folders)
-        for kind, every in kinds.items():
-            distinct = list(dict.fromkeys(every))
-            for start in range(0, len(distinct), SHARED):
-                some = distinct[start : start + SHARED]
-                whole = _Folders(
-                    read=tuple(sorted({path for each in some for path in each.read})),
-                    write=tuple(sorted({path for each in some for path in each.write})),
-                )
-                self._whole |= {(kind, each): whole for each in some}
-
-    def of(self, kind: Hashable, folders: _Folders) -> _Folders:
-        """Return the folders of the posting that work with these folders shares."""
-        return self._whole.get((kind, folders), folders)
-
-
 @dataclass
 class Errands:
     """The errands of one run. `bounds` answers by a dataset's name, KeyError for no dataset.
 
-    `beyond` is the border of a place for which no dataset stands. `scratch` is where is staged what goes to an object store; `place_of` says where a Dataset
-    lies that another one reads.
+    `beyond` is the border of a place for which no dataset stands. `scratch` is where is staged
+    what goes to an object store; `place_of` says where a Dataset lies that another one reads.
+    `signing` has the stand-ins of workers that are held to the gateway; None: there are none.
     """
 
     bounds: Callable[[str], Border]
@@ -83,8 +63,9 @@ class Errands:
     root: Path
     scratch: Path
     place_of: Callable[[str], Address | None]
-    _control: _Shares = field(default_factory=_Shares)
-    _data: _Shares = field(default_factory=_Shares)
+    signing: Signing | None = None
+    _control: Shares = field(default_factory=Shares)
+    _data: Shares = field(default_factory=Shares)
     _staged: dict[str, TransferAction] = field(default_factory=dict)
     _work: dict[str, TransferAction] = field(default_factory=dict)
     _salt: bytes = field(default_factory=lambda: secrets.token_bytes(16), repr=False)
@@ -114,18 +95,22 @@ class Errands:
         """Let the control workers of these datasets be shared; what is not gathered is alone."""
         self._control.put(self._looked_at(datasets))
 
-    def _looked_at(self, datasets: Iterable[Dataset]) -> Iterator[tuple[Hashable, _Folders]]:
+    def _looked_at(self, datasets: Iterable[Dataset]) -> Iterator[tuple[Hashable, Folders]]:
         for dataset in datasets:
             for part in dataset.source.merge or (dataset.source,):
                 if part.address is not None and part.address.inner.scheme == "file":
                     kind = self._kind_of_look(dataset.name)
-                    yield kind, _Folders(read=(self.path_of(part.address),))
+                    yield kind, Folders(read=(self.path_of(part.address),))
 
     def _kind_of_look(self, name: str) -> Hashable:
         return replace(self.bounds(name).need, local_ends=True)
 
-    def control(self, name: str, spec: SourcePart, access: tuple[Access, Access | None]) -> Errand:
-        """Return the errand of looking at one source of a dataset, or listing and signing it."""
+    def control(self, name: str, spec: SourcePart, access: tuple[Access, Access | None]) -> Look:
+        """Return the errand of looking at one source of a dataset, or listing and signing it.
+
+        `access` is what the source is reached with. A worker behind walls is handed a stand-in
+        where that has keys.
+        """
         border = self.bounds(name)
         assert spec.address is not None
         posting = Posting(
@@ -133,18 +118,43 @@ class Errands:
             stop=border.stop,
         )  # fmt: skip
         if spec.address.inner.scheme == "file":
-            own = _Folders(read=(self.path_of(spec.address),))
+            own = Folders(read=(self.path_of(spec.address),))
             if spec.address.scheme == "file" and (same := self._at_work(name, own.read)):
-                return same
+                return Look(same, *access)
             whole = self._control.of(self._kind_of_look(name), own)
             near = replace(posting, read=whole.read, need=replace(border.need, local_ends=True))
-            return Errand(posting=near, dataset=name, uses=own.read)
-        # Connectors list and sign by themselves, so this worker has the keys of its source.
+            return Look(Errand(posting=near, dataset=name, uses=own.read), *access)
         way = self._way(border, border.source, ("GET", "HEAD"), CONTROL_UPLOAD_BYTES)
-        if way is not None:
-            way = replace(way, keeps=True)
-        far = replace(posting, way=way, holder=self._holder(*access))
-        return Errand(posting=far, dataset=name)
+        stand_in = self._stand_in(spec, border)
+        if way is None or self.signing is None or stand_in is None:
+            # Nothing would hold it to the gateway: it lists and signs with the keys themselves.
+            holder, way = self._holder(*access), replace(way, keeps=True) if way else None
+        else:
+            holder, hook = stand_in, self.signing.hook(stand_in)
+            way = replace(way, policy=inspected(way.policy), credentials=hook)
+            first, inner = access
+            access = (
+                self.signing.disguised(spec.address, first, stand_in),
+                inner and self.signing.disguised(spec.address, inner, stand_in),
+            )
+        return Look(Errand(posting=replace(posting, way=way, holder=holder), dataset=name), *access)
+
+    def _stand_in(self, part: SourcePart, border: Border) -> str | None:
+        try:
+            enforced = levels.choose(border.need).enforced
+        except BatutaError:
+            return None  # no worker will be started, and who starts it says why
+        if not enforced or self.signing is None or part.address is None:
+            return None
+        return self.signing.stand_in(part.address, part.platform)
+
+    def inputs(self, found: Iterable[Input]) -> tuple[Input, ...]:
+        """Return what a control worker listed, signed for data workers. Raises as `Signing`."""
+        return tuple(found) if self.signing is None else self.signing.inputs(found)
+
+    def partitions(self, found: Iterable[Partition]) -> tuple[Partition, ...]:
+        """Return what a control worker cut, signed for data workers. Raises as `Signing`."""
+        return tuple(found) if self.signing is None else self.signing.partitions(found)
 
     def _at_work(self, name: str, read: tuple[str, ...]) -> Errand | None:
         """Return the errand of a dataset's data worker where that may list the source as well.
@@ -254,7 +264,7 @@ class Errands:
         policy = narrow(border.policy, hosts, methods=methods, upload_bytes=bytes_up)
         return None if policy.closed else Way(policy=policy, whole=border.policy)
 
-    def _folders(self, action: TransferAction) -> _Folders:
+    def _folders(self, action: TransferAction) -> Folders:
         read = {
             self.path_of(place)
             for part in _parts(action.transfer.source)
@@ -262,7 +272,7 @@ class Errands:
         }
         if action.transfer.scope in _MERGES and _is_local(action):
             read.add(self.path_of(parse_address(action.target.destination)))
-        return _Folders(read=tuple(sorted(read)), write=(str(self.staging(action)),))
+        return Folders(read=tuple(sorted(read)), write=(str(self.staging(action)),))
 
     def _place(self, part: SourcePart) -> Address | None:
         return part.address if part.dataset is None else self.place_of(part.dataset)

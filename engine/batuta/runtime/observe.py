@@ -27,11 +27,12 @@ from batuta.model.transfer import Partition
 from batuta.runtime.at_rest import AtRest
 from batuta.runtime.cache import Cache
 from batuta.runtime.connections import Connections
-from batuta.runtime.errands import SHARED, Errands
+from batuta.runtime.errands import Errands
 from batuta.runtime.registry import connectors, formats
 from batuta.runtime.retried import RetriedFiles
 from batuta.runtime.retry import retrying
 from batuta.runtime.seals import Seals
+from batuta.runtime.shares import SHARED
 from batuta.runtime.sharing import Sharing
 from batuta.runtime.uniting import Opened
 from batuta.runtime.worker.pool import WorkerPool, answer_of, decoded
@@ -160,16 +161,16 @@ class Observer:
         """
         if spec.address is None:
             return None
-        access, inner = self.connections.access(spec.address, spec.platform)
+        access = self.connections.access(spec.address, spec.platform)
+        look = self.errands.control(name, spec, access)
         request = PartitionsRequest(
-            spec=replace(spec, version=state.native_version), access=access, inner=inner,
+            spec=replace(spec, version=state.native_version), access=look.access, inner=look.inner,
             state=replace(state, units=()), units=(), target_bytes=0, want="changes", since=since,
         )  # fmt: skip
-        errand = self.errands.control(name, spec, (access, inner))
-        what = f"the changes of {spec.address}"
-        answer = self._again(lambda: self.pool.answer(Request(partitions=request), what, errand))
+        asked, what = Request(partitions=request), f"the changes of {spec.address}"
+        answer = self._again(lambda: self.pool.answer(asked, what, look.errand))
         found: tuple[Partition, ...] | None = decoded(answer, _CHANGES, str(spec.address))
-        return found
+        return None if found is None else self.errands.partitions(found)
 
     def _relative(self, diagnostics: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:
         """Name files as the manifests do: a plan says nothing of the machine that made it."""
@@ -247,14 +248,14 @@ class Observer:
             return opened.local.source(dict(formats())).observe(spec, None)
         assert opened.access is not None
         kept = self.cache.get("source", key)
+        look = self.errands.control(name, spec, (opened.access, opened.inner))
         request = ObserveRequest(
-            spec=spec, access=opened.access, inner=opened.inner, known=_decoded(kept)
+            spec=spec, access=look.access, inner=look.inner, known=_decoded(kept)
         )
-        errand = self.errands.control(name, spec, (opened.access, opened.inner))
         asked, what = Request(observe=request), f"source {spec.address}"
 
         def ask(told: Callable[[Reply], None]) -> None:
-            self.pool.ask(asked, what, told, errand)
+            self.pool.ask(asked, what, told, look.errand)
 
         state = self._again(lambda: answer_of(ask, lambda reply: reply.state, what))
         blob = msgspec.msgpack.encode(state)

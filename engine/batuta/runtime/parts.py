@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from batuta.runtime.at_rest import AtRest
     from batuta.runtime.auditing import Auditor
     from batuta.runtime.borders import Border, Borders
+    from batuta.runtime.connections import Connections
     from batuta.runtime.datasets import Datasets
     from batuta.runtime.egress_record import EgressRecord
     from batuta.runtime.egress_view import EgressView
@@ -154,7 +155,8 @@ class Parts:
         if self.pool.warden.gate is None:
             self.pool.warden.gate = self._looking
         return Observer(
-            connections, self.pool, self.cache, self._errands(datasets), datasets,
+            connections, self.pool, self.cache, self._errands(connections, datasets),
+            datasets,
             self.seals, self._at_rest,
         )  # fmt: skip
 
@@ -200,8 +202,9 @@ class Parts:
             # What looked for the first time meanwhile goes on by the gate for looking.
             warden.gate = before or self._looking
 
-    def _errands(self, datasets: Mapping[str, Dataset]) -> "Errands":
+    def _errands(self, connections: "Connections", datasets: Mapping[str, Dataset]) -> "Errands":
         from batuta.runtime.errands import Errands
+        from batuta.runtime.signing import Signing
 
         def place_of(name: str) -> Address | None:
             return datasets[name].destination if name in datasets else None
@@ -215,6 +218,7 @@ class Parts:
         return Errands(
             bounds=bounds, beyond=beyond,
             root=self.root, scratch=self._places.scratch, place_of=place_of,
+            signing=Signing(connections),
         )  # fmt: skip
 
     @property

@@ -146,17 +146,17 @@ class TransferRun:
         transfer = self.action.transfer
         assert transfer.source.address is not None
         # Asked anew: in a long run the keys of its beginning may have ended.
-        access, inner = self.renew(transfer.source.address, transfer.source.platform)
+        access = self.renew(transfer.source.address, transfer.source.platform)
+        look = self.errands.control(self._dataset, transfer.source, access)
         request = PartitionsRequest(
-            spec=transfer.source, access=access, inner=inner,
+            spec=transfer.source, access=look.access, inner=look.inner,
             state=replace(self.state, units=()) if want == "inputs" else self.state,
             units=tuple(units), target_bytes=transfer.output.target_bytes,
             want="inputs" if want == "inputs" else "partitions",
         )  # fmt: skip
         name = f"the list of {self.action.target.resource}"
-        errand = self.errands.control(self._dataset, transfer.source, (access, inner))
         return retrying(
-            lambda: self.pool.answer(Request(partitions=request), name, errand),
+            lambda: self.pool.answer(Request(partitions=request), name, look.errand),
             self.pool.stop,
             self.retold,
         )
@@ -195,9 +195,8 @@ class TransferRun:
     def _inputs(self, units: Sequence[Unit]) -> Sequence[Input]:
         if self.upstream is not None:
             return self._listing(self.upstream).inputs(self.state, units)
-        return decoded(
-            self._ask_source("inputs", units), tuple[Input, ...], self.action.target.resource
-        )
+        listed = self._ask_source("inputs", units)
+        return self.errands.inputs(decoded(listed, tuple[Input, ...], self.action.target.resource))
 
     def _partitions(self) -> Sequence[Partition]:
         transfer = self.action.transfer
@@ -208,7 +207,9 @@ class TransferRun:
                 transfer.source, self.state, self.units, transfer.output.target_bytes
             )
         listed = self._ask_source("partitions", self.units)
-        return decoded(listed, tuple[Partition, ...], self.action.target.resource)
+        return self.errands.partitions(
+            decoded(listed, tuple[Partition, ...], self.action.target.resource)
+        )
 
     def _copies(self) -> list[CopyTask]:
         version, output = self.action.transfer.source_version, self.action.transfer.output.digest

@@ -143,7 +143,7 @@ class UniteRun(TransferRun):
         if opened.local is not None:
             return self._listing(opened.local).inputs(state, plain)
         answer = self._ask_part(number, replace(state, units=()), plain, "inputs")
-        return decoded(answer, tuple[Input, ...], self.action.target.resource)
+        return self.errands.inputs(decoded(answer, tuple[Input, ...], self.action.target.resource))
 
     # -- by key -------------------------------------------------------------------------------
 
@@ -213,21 +213,23 @@ class UniteRun(TransferRun):
             listing = self._listing(opened.local)
             return listing.partitions(opened.spec, state, units, target_bytes)
         answer = self._ask_part(number, state, units, "partitions")
-        return decoded(answer, tuple[Partition, ...], self.action.target.resource)
+        return self.errands.partitions(
+            decoded(answer, tuple[Partition, ...], self.action.target.resource)
+        )
 
     def _ask_part(self, number: int, state: SourceState, units: Sequence[Unit], want: str) -> bytes:
         opened = self.sources[number]
         assert opened.spec.address is not None
-        access, inner = self.renew(opened.spec.address, opened.spec.platform)
+        access = self.renew(opened.spec.address, opened.spec.platform)
+        look = self.errands.control(self._dataset, opened.spec, access)
         request = PartitionsRequest(
-            spec=opened.spec, access=access, inner=inner, state=state,
+            spec=opened.spec, access=look.access, inner=look.inner, state=state,
             units=tuple(units), target_bytes=self.action.transfer.output.target_bytes,
             want="inputs" if want == "inputs" else "partitions",
         )  # fmt: skip
         name = self.action.target.resource
-        errand = self.errands.control(self._dataset, opened.spec, (access, inner))
         return retrying(
-            lambda: self.pool.answer(Request(partitions=request), name, errand),
+            lambda: self.pool.answer(Request(partitions=request), name, look.errand),
             self.pool.stop,
             self.retold,
         )

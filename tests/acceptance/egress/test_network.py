@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import deltalake
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -250,6 +251,57 @@ def test_without_any_level_a_derived_tier_goes_on_and_the_log_has_what_it_tells_
         "up",
         "down",
     }
+
+
+# It dies of the sight of a key.
+_SHY = """
+import os
+from batuta.runtime.worker import main
+opened = main.connection
+def look(access, inner):
+    for end in (access, inner):
+        if end is not None and {key!r} in end.secrets.values():
+            os._exit(77)
+    return opened(access, inner)
+main.connection = look
+"""
+
+
+@requires_kernel("user namespaces")
+def test_no_worker_behind_walls_is_handed_the_keys_of_a_store(space: Space, lake: Place) -> None:
+    """The gateway signs what it asks; without walls nobody would, so there it has them."""
+    rows = _filled(space, lake)
+    _declare(space, lake)
+    shy = f"prepare_workers({_SHY.format(key=lake.server.secret_key)!r})"
+    space.apply(before=shy)
+    assert pq.read_table(next((space.root / "out/down").glob("*.parquet"))).equals(rows)
+    code, text = space.run("plan", before=shy)
+    assert code == 0, text
+
+    without = _WITHOUT.format(taken={"isolated", "filtered", "sealed"})
+    code, text = space.run("plan", "--resync", "down", before=f"{shy}\n{without}")
+
+    assert code != 0
+    assert "WRK201" in text, text
+
+
+@requires_kernel("user namespaces")
+def test_a_delta_table_in_a_store_is_read_without_its_keys(space: Space, lake: Place) -> None:
+    rows = ids(0, 1000)
+    table = space.root / "table"
+    deltalake.write_deltalake(str(table), rows)
+    client = lake.server.client()
+    for path in table.rglob("*"):
+        if path.is_file():
+            key = f"{lake.prefix}table/{path.relative_to(table)}"
+            client.put_object(Bucket=lake.bucket, Key=key, Body=path.read_bytes())
+    platform = at_s3("lake", lake.server.endpoint, lake.server.region)
+    source = f'source: {{address: "delta+{lake.url}/table/", platform: lake}}'
+    space.declare({"down": f"{source}, destination: out/down/, format: parquet"}, (platform,))
+
+    space.apply(before=f"prepare_workers({_SHY.format(key=lake.server.secret_key)!r})")
+
+    assert space.rows("down").equals(rows)
 
 
 @requires_kernel("user namespaces")

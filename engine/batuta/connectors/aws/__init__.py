@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from batuta.model.address import Address
     from batuta.model.connector import Connection, Files, Source
     from batuta.model.egress import HostNeed
+    from batuta.model.signing import StandIns
 
 
 def _source(connection: "Connection") -> "Source":
@@ -29,6 +30,12 @@ def _hosts(connection: "Connection", address: "Address") -> "tuple[HostNeed, ...
     from batuta.connectors.aws.hosts import hosts_for
 
     return hosts_for(connection, address)
+
+
+def _stand_ins() -> "StandIns":
+    from batuta.connectors.aws.standin import STAND_INS
+
+    return STAND_INS
 
 
 def _chain(connection: "Connection") -> tuple[Mapping[str, str], Mapping[str, Json]]:
@@ -120,4 +127,5 @@ CONNECTOR = Connector(
     implicit=_implicit,
     hosts=_hosts,
     chain=_chain,
+    stand_ins=_stand_ins,
 )

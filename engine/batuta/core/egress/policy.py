@@ -181,6 +181,11 @@ def narrow(
     return replace(policy, allow=normal(kept))
 
 
+def inspected(policy: Policy) -> Policy:
+    """Return the policy of a worker whose requests are all read one by one."""
+    return replace(policy, allow=normal(replace(rule, inspect=True) for rule in policy.allow))
+
+
 def united(policies: Sequence[Policy]) -> Policy:
     """Return one policy that allows what any of them allows, and denies what all of them deny.
 

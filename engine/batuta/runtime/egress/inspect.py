@@ -17,6 +17,7 @@ from batuta.core.egress import verdict
 from batuta.core.egress.codes import Code, Refused
 from batuta.core.egress.inspection import Inside, judge_request
 from batuta.model.diagnostic import BatutaError
+from batuta.model.signing import HttpRequest
 from batuta.runtime.egress.budget import Ledger, Meter, OverBudget
 from batuta.runtime.egress.channel import Channel, Plain, Served
 from batuta.runtime.egress.connection import (
@@ -41,7 +42,7 @@ from batuta.runtime.egress.exchange import (
     read_head,
 )
 from batuta.runtime.egress.origin import Answer, Origin
-from batuta.runtime.egress.station import InspectedRequest
+from batuta.runtime.egress.station import CredentialHook
 
 CREDENTIALS = (b"authorization", b"proxy-authorization", b"x-amz-security-token")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -243,40 +244,40 @@ class Talk:
 
         A worker that was given keys of its own, and no hook, sends its own.
         """
-        request = asked.request
-        given = list(request.headers)
+        request, target = asked.request, asked.path
+        headers = end_to_end(list(request.headers), b"proxy-authorization", b"expect")
+        own = [each for each in headers if each[0] in CREDENTIALS]
         station = self.connection.station
-        hook, keeps = station.credentials, station.keeps
-        taken = CREDENTIALS if hook is not None or not keeps else (b"proxy-authorization",)
-        headers = end_to_end(given, *taken, b"expect")
-        if hook is None:
-            if not keeps and any(name in CREDENTIALS for name, _ in given):
-                asked.notes = (str(Code.HTTP_CREDENTIAL),)
-        else:
-            try:
-                hooked = hook(self._told(asked, headers))
-            except BatutaError as error:
-                detail = f"The credential for {self.way.request.host} could not be had."
-                raise Denied(Refused(Code.HTTP_CREDENTIAL, detail)) from error
-            put = [(name.lower().encode(), value.encode("latin-1")) for name, value in hooked]
-            new = {name for name, _ in put} - FRAMING
-            headers = [each for each in headers if each[0] not in new]
-            headers += [each for each in put if each[0] in new]
-        return h11.Request(
-            method=request.method, target=asked.path.encode("latin-1"), headers=headers
-        )
+        if station.credentials is not None:
+            target, headers = self._signed(station.credentials, asked, headers)
+        elif own and not station.keeps:
+            asked.notes = (str(Code.HTTP_CREDENTIAL),)
+        if station.credentials is not None or not station.keeps:
+            headers = [each for each in headers if each not in own]
+        return h11.Request(method=request.method, target=target.encode("latin-1"), headers=headers)
 
-    def _told(self, asked: Asked, headers: list[tuple[bytes, bytes]]) -> InspectedRequest:
+    def _signed(
+        self, hook: CredentialHook, asked: Asked, headers: list[tuple[bytes, bytes]]
+    ) -> tuple[str, list[tuple[bytes, bytes]]]:
+        """Return target and headers as the hook has them; what frames the body stays."""
         way = self.way
-        return InspectedRequest(
+        request = HttpRequest(
             scheme="http" if way.rule.plain else "https",
             method=asked.request.method.decode("ascii"),
             host=way.request.host.name,
             port=way.request.port,
-            path=asked.path,
+            target=asked.path,
             headers=tuple((name.decode("ascii"), value.decode("latin-1"))
                           for name, value in headers),
         )  # fmt: skip
+        try:
+            signed = hook(request)
+        except BatutaError as error:
+            detail = f"The credential for {way.request.host} could not be had."
+            raise Denied(Refused(Code.HTTP_CREDENTIAL, detail)) from error
+        put = [(name.lower().encode(), value.encode("latin-1")) for name, value in signed.headers]
+        framing = [each for each in headers if each[0] in FRAMING]
+        return signed.target, [*(each for each in put if each[0] not in FRAMING), *framing]
 
     def _request_row(
         self, answer: h11.Response | None = None, refused: Refused | None = None

@@ -140,7 +140,7 @@ class GatewayRun:
 
         Args:
             whole: The policy that this one was narrowed from: its caps are those of the run.
-            credentials: Asked in inspect mode for the headers that a request goes on with.
+            credentials: Asked in inspect mode how a request goes on.
             keeps: In inspect mode the worker's own credentials go on.
             password: Clients have to give it, with any name, as they would to a proxy.
         """

@@ -2,11 +2,12 @@
 
 import ssl
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from batuta.core.egress.policy import Policy
+from batuta.model.signing import HttpRequest
 from batuta.runtime.egress.audit import AuditLog, Row
 from batuta.runtime.egress.authority import RunAuthority
 from batuta.runtime.egress.budget import Ledger, Limits
@@ -32,24 +33,12 @@ class WorkerIdentity:
     budget: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InspectedRequest:
-    """A request that was allowed, for a hook to say with which credential it goes on.
+CredentialHook: TypeAlias = Callable[[HttpRequest], HttpRequest]
+"""Returns a request that was allowed as it goes on: with a bearer token, or signed anew.
 
-    `path` has the query. `headers` have lower-case names; what the worker gave for a credential
-    is no longer among them.
-    """
-
-    scheme: str
-    method: str
-    host: str
-    port: int
-    path: str
-    headers: tuple[tuple[str, str], ...]
-
-
-CredentialHook: TypeAlias = Callable[[InspectedRequest], Sequence[tuple[str, str]]]
-"""Returns headers to set, replacing those of the same name: a bearer token, or a signature."""
+Method and host stay, and so does the path. What the worker gave for a credential in a header may
+be looked at, and goes on in no case.
+"""
 
 
 @dataclass(slots=True)

@@ -29,8 +29,9 @@ class Way:
     """The only way out of a worker: what it may reach, and whose budgets count.
 
     `policy` is what the gateway goes by; `whole` is the dataset's own, whose caps the workers of
-    a run share. `credentials` signs requests for the worker, which then holds no key; `keeps`
-    lets those go out that it has itself, and is for workers that are given keys.
+    a run share. `credentials` signs requests for the worker, which then holds stand-ins, and the
+    posting's `holder` names them; `keeps` lets those go out that it has itself, and is for workers
+    that are given keys.
     """
 
     policy: Policy
