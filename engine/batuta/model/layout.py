@@ -5,7 +5,7 @@ which a connector turns into a diagnostic of its own.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Literal
 from urllib.parse import unquote
 
@@ -177,6 +177,23 @@ def shared_constants(keys: Sequence[str]) -> tuple[str, ...]:
         elif names != first:
             return ()
     return first or ()
+
+
+def unread_folders(keys: Sequence[str], held: Collection[str]) -> str | None:
+    """Return a sentence about folders that look like columns and are not read, None where all are.
+
+    `held` are the columns that the files themselves have: they win.
+    """
+    some = next((key for key in keys if folder_constants(key)), None)
+    if some is None:
+        return None
+    shared = shared_constants(keys)
+    if not shared:
+        return f"`{some}` lies in a folder `name=value`, but others do not in the same ones."
+    twice = [name for name in shared if name in held]
+    if not twice:
+        return None
+    return f"Folders state `{twice[0]}`, as for `{some}`, and files hold it too: theirs is read."
 
 
 def constant_columns(

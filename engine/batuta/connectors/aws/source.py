@@ -15,12 +15,11 @@ from batuta.model.diagnostic import BatutaError, ConnectorError, Failure, Severi
 from batuta.model.format import Format, Inspection
 from batuta.model.layout import (
     LayoutError,
-    folder_constants,
     format_of,
     is_hidden,
     pattern_filter,
     refuse_other_log,
-    shared_constants,
+    unread_folders,
 )
 from batuta.model.observed import SourceState, Unit
 from batuta.model.resource import SourceSpec
@@ -244,9 +243,8 @@ def _named(error: BatutaError, name: str) -> BatutaError:
 
 def _with_note(state: SourceState, keys: Sequence[str]) -> SourceState:
     """Say that parts of keys which look like columns are not read as such, where that is so."""
-    some = next((key for key in keys if folder_constants(key)), None)
-    if some is None or shared_constants(keys):
+    held = {column.name for schema in state.schemas for column in schema.columns}
+    if (detail := unread_folders(keys, held)) is None:
         return state
-    detail = f"`{some}` lies under `name=value`, but other objects do not under the same ones."
     note = replace(faults.diagnostic("AWS114", detail), severity=Severity.WARNING)
     return replace(state, notes=(*state.notes, note))

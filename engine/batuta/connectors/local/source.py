@@ -17,11 +17,10 @@ from batuta.model.diagnostic import BatutaError, ConnectorError, Failure, Severi
 from batuta.model.format import Format, Inspection
 from batuta.model.layout import (
     LayoutError,
-    folder_constants,
     format_of,
     pattern_filter,
     refuse_other_log,
-    shared_constants,
+    unread_folders,
 )
 from batuta.model.observed import SourceState, Unit
 from batuta.model.resource import SourceSpec
@@ -229,10 +228,9 @@ def _parallel(action: Callable[[_T], _R], things: Sequence[_T]) -> list[_R]:
 
 def _with_note(state: SourceState, keys: Sequence[str]) -> SourceState:
     """Say that folders which look like columns are not read as such, where that is so."""
-    some = next((key for key in keys if folder_constants(key)), None)
-    if some is None or shared_constants(keys):
+    held = {column.name for schema in state.schemas for column in schema.columns}
+    if (detail := unread_folders(keys, held)) is None:
         return state
-    detail = f"`{some}` lies in a folder `name=value`, but other files do not in the same ones."
     note = replace(faults.diagnostic("LOC114", detail), severity=Severity.WARNING)
     return replace(state, notes=(*state.notes, note))
 
