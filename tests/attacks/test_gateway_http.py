@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from batuta.core.egress.rules import Rule
-from batuta.model.signing import HttpRequest
+from batuta.model.diagnostic import ConnectorError, Diagnostic, Failure
+from batuta.model.signing import HttpRequest, Misused
 from batuta.runtime.egress.budget import Limits
 from batuta.runtime.egress.refusal import diagnostic_of
 from tests.attacks.far_side import BIG
@@ -201,6 +202,30 @@ def test_the_real_credential_is_put_in(tmp_path: Path) -> None:
         assert told[0].target == "/x?list=1"
         assert seen.target == "/x?list=1&signed=1"
         assert b"REAL" not in here.log.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "verdict", "code"),
+    [
+        (Misused, b"403", "deny", "http.credential_scope"),
+        (ConnectorError, b"502", "fail", "http.no_credential"),
+    ],
+)
+def test_without_the_real_credential_nothing_goes_out_and_the_log_says_why(
+    tmp_path: Path, kind: type[ConnectorError], status: bytes, verdict: str, code: str
+) -> None:
+    """Keys that cannot be had are trouble, a stand-in that is used elsewhere is an attack."""
+
+    def sign(_request: HttpRequest) -> HttpRequest:
+        said = Diagnostic(code="AWS108", summary="x", detail="The session ended.", fix="x")
+        raise kind(said, kind=Failure.AUTH)
+
+    with lab(tmp_path, [inspected()], credentials=sign) as here:
+        assert status in inside(here, ask("GET", "/x", "Authorization: Bearer STANDIN"))
+        assert here.far.good.requests == []
+        row = next(row for row in here.rows() if row.event == "request")
+        assert (row.verdict, row.code) == (verdict, code)
+        assert "The session ended." in row.detail
 
 
 def test_bodies_of_every_framing_arrive_whole(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from batuta.model.diagnostic import ConnectorError
+
 if TYPE_CHECKING:
     from batuta.model.address import Address
     from batuta.model.connector import Connection
@@ -29,15 +31,19 @@ class HttpRequest:
     headers: tuple[tuple[str, str], ...]
 
 
+class Misused(ConnectorError):
+    """A worker signed what its stand-in is not for; no retry helps."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StandIns:
     """How a platform's requests are signed anew.
 
-    `secrets` gives the credentials of a stand-in by its name; `name` says by which one a request
-    is signed, None by none; `sign` returns a function that signs in its place what is meant for
-    the container (a bucket) of an address.
+    `secrets` gives the credentials of a stand-in by its name; `name` says whose signature a request
+    bears, None where it bears none; `sign` returns a function that signs in its place what is
+    meant for the container (a bucket) of an address.
 
-    The function that `sign` returns raises ConnectorError, permanent, for any other request.
+    The function that `sign` returns raises Misused for any other request.
     """
 
     secrets: Callable[[str], Mapping[str, str]]

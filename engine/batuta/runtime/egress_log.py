@@ -22,9 +22,9 @@ class Attempt:
     """One connection that a worker tried to make.
 
     `time` is when it was tried, RFC 3339. `refused` is what a rule said no to; `failed` is what
-    was let through and came to nothing: no such name, nobody answered. `open` is the verdict of one that was let through and
-    whose end is not in the log: it goes on, or batuta was killed. `host` is what was asked for
-    where that is no host. `also` are further ends that one connection was used for. `up` and
+    no rule forbade and what came to nothing: no such name, no credential, nobody answered. `open`
+    is the verdict of one that was let through and whose end is not in the log: it goes on, or
+    batuta was killed. `host` is what was asked for where that is no host. `also` are further ends that one connection was used for. `up` and
     `down` are bytes from and to the worker. `rule` is empty where no rule matched, and `line` is
     where the rule stands. `code` and `why` say the verdict's reason, and `end` how it ended.
     """

@@ -16,7 +16,8 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from batuta.model.address import Address
-from batuta.model.signing import HttpRequest, StandIns
+from batuta.model.diagnostic import BatutaError, Diagnostic, Failure
+from batuta.model.signing import HttpRequest, Misused, StandIns
 from batuta.model.transfer import Input, Partition
 from batuta.runtime.clock import monotonic_s
 from batuta.runtime.connections import Connections
@@ -28,6 +29,7 @@ KEPT_S = 10.0
 last, and this is only so that not every request reads a file."""
 
 Sign = Callable[[HttpRequest], HttpRequest]
+_PORTS = {"http": 80, "https": 443}
 
 
 class _Place(NamedTuple):
@@ -43,7 +45,8 @@ class Signing:
     _salt: bytes = field(default_factory=lambda: secrets.token_bytes(16), repr=False)
     _places: dict[str, _Place] = field(default_factory=dict)
     _kinds: list[StandIns] = field(default_factory=list)
-    _signers: dict[str, tuple[float, Sign]] = field(default_factory=dict)
+    _signers: dict[str, tuple[float, Sign | BatutaError]] = field(default_factory=dict)
+    _turns: dict[str, threading.Lock] = field(default_factory=dict)
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
     def stand_in(self, address: Address, platform: str | None) -> str | None:
@@ -70,15 +73,17 @@ class Signing:
     def hook(self, name: str) -> Sign:
         """Return what the gateway asks for a worker that has this stand-in.
 
-        Its BatutaError: the keys cannot be had, or the request is none that they are for. A
-        request that the stand-in did not sign goes on as it is.
+        It raises Misused where the request is not what the stand-in is for, or bears another
+        signature, and BatutaError where the keys cannot be had. One that is not signed goes on.
         """
         kind = self._kind(self._places[name].address)
         assert kind is not None, "only what can be signed for has a stand-in"
 
         def sign(request: HttpRequest) -> HttpRequest:
-            if kind.name(request) != name:
+            if (given := kind.name(request)) is None:
                 return request
+            if given != name:
+                raise Misused(_foreign(request), kind=Failure.PERMANENT)
             return self._signer(name, kind)(request)
 
         return sign
@@ -87,7 +92,7 @@ class Signing:
         """Return inputs whose addresses are good for whoever reads them.
 
         Raises:
-            BatutaError: as the hook's.
+            BatutaError: as the hook's, but for addresses that no stand-in signed: they stay.
         """
         return tuple(map(self._input, found))
 
@@ -109,13 +114,18 @@ class Signing:
         )
 
     def _input(self, found: Input) -> Input:
-        parts = urlsplit(found.url)
-        if parts.scheme not in {"http", "https"}:
-            return found
+        try:
+            parts = urlsplit(found.url)
+            port = parts.port or _PORTS.get(parts.scheme, 0)
+        except ValueError:
+            return found  # a worker's word; whoever is to read it refuses it
         request = HttpRequest(
-            scheme=parts.scheme, method="GET", host=parts.hostname or "", port=parts.port or 0,
-            target=f"{parts.path}?{parts.query}", headers=(("host", parts.netloc), *found.headers),
+            scheme=parts.scheme, method="GET", host=parts.hostname or "", port=port,
+            target=f"{parts.path}?{parts.query}",
+            headers=(("host", parts.netloc), *((k.lower(), v) for k, v in found.headers)),
         )  # fmt: skip
+        if not port:
+            return found
         for kind in self._kinds:
             if (name := kind.name(request)) in self._places:
                 target = self._signer(name, kind)(request).target
@@ -128,11 +138,26 @@ class Signing:
 
     def _signer(self, name: str, kind: StandIns) -> Sign:
         with self._guard:
+            place, turn = self._places[name], self._turns.setdefault(name, threading.Lock())
+        with turn:  # whoever else needs these keys waits for them, and nobody that needs others
             since, known = self._signers.get(name, (0.0, None))
-            now = monotonic_s()
-            if known is None or now - since > KEPT_S:
-                place = self._places[name]
-                connection = self.connections.own(place.address, place.platform)
-                known = kind.sign(connection, place.address)
-                self._signers[name] = now, known
-            return known
+            if known is None or monotonic_s() - since > KEPT_S:
+                try:
+                    connection = self.connections.own(place.address, place.platform)
+                    known = kind.sign(connection, place.address)
+                except BatutaError as error:
+                    known = error
+                self._signers[name] = monotonic_s(), known
+        if isinstance(known, BatutaError):
+            raise known
+        return known
+
+
+def _foreign(request: HttpRequest) -> Diagnostic:
+    return Diagnostic(
+        code="EGR310",
+        summary="A worker signed a request with keys that nobody gave it",
+        detail=f"It asked {request.host} with a signature that is not its stand-in's.",
+        fix="Nothing was sent. Look at what the source holds: what a worker reads may have taken "
+        "over its reader.",
+    )

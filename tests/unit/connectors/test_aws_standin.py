@@ -11,8 +11,7 @@ from batuta.connectors.aws.wire import Bucket
 from batuta.model.address import parse_address
 from batuta.model.canonical import Json
 from batuta.model.connector import Connection
-from batuta.model.diagnostic import ConnectorError
-from batuta.model.signing import HttpRequest
+from batuta.model.signing import HttpRequest, Misused
 
 NAME = "0123456789ABCDEF0123"
 REAL = {"accessKeyId": "AKREAL", "secretAccessKey": "real/secret", "sessionToken": "tok+en="}
@@ -81,21 +80,59 @@ def test_a_signature_in_a_header_becomes_one_in_the_address() -> None:
 
 
 @pytest.mark.parametrize(
-    "url",
+    ("url", "more"),
     [
-        "http://127.0.0.1:8333/", "http://127.0.0.1:8333/other/raw/a",
-        "http://127.0.0.1:8333/lakes/a", "http://lake.elsewhere.test/lake/a",
+        ("http://127.0.0.1:8333/", ()),
+        ("http://127.0.0.1:8333/other/raw/a", ()),
+        ("http://127.0.0.1:8333/lakes/a", ()),
+        ("http://lake.elsewhere.test/lake/a", ()),
+        ("http://127.0.0.1:9999/lake/a", ()),
+        ("https://127.0.0.1:8333/lake/a", ()),
+        ("http://127.0.0.1:8333/lake/../other/a", ()),
+        ("http://127.0.0.1:8333/lake/%2e%2E/other/a", ()),
+        ("http://127.0.0.1:8333/lake/%252e%252e/other/a", ()),
+        ("http://127.0.0.1:8333/lake/..%5cother", ()),
+        ("http://127.0.0.1:8333/lake/a", (("host", "payroll.127.0.0.1:8333"),)),
+        ("http://127.0.0.1:8333/lake/a?X-Amz-Credential=A/20260101/r/s3/aws4_request", ()),
     ],
-)  # fmt: skip
-def test_nothing_is_signed_for_another_bucket(url: str) -> None:
-    request = _request(url, ("authorization", HEADER))
+)
+def test_nothing_is_signed_for_another_bucket(url: str, more: tuple[tuple[str, str], ...]) -> None:
+    request = _request(url, ("authorization", HEADER), *more)
 
-    with pytest.raises(ConnectorError, match="AWS102"):
+    with pytest.raises(Misused, match="AWS126"):
         _signed(request)
 
 
-def test_what_is_not_signed_is_nobodys() -> None:
-    plain = _request("http://127.0.0.1:8333/lake/a")
+def test_a_host_header_cannot_lead_to_another_bucket_of_the_same_store() -> None:
+    """Stores choose the bucket by this header."""
+    options: Mapping[str, Json] = {"region": "eu-west-1"}
+    request = _request("https://lake.s3.eu-west-1.amazonaws.com/a", ("authorization", HEADER))
+    assert "X-Amz-Signature" in _signed(request, options).target
+    other = replace(
+        request, headers=(("host", "payroll.s3.eu-west-1.amazonaws.com"), *request.headers[1:])
+    )
+
+    with pytest.raises(Misused, match="AWS126"):
+        _signed(other, options)
+
+
+def test_a_blank_that_is_written_as_a_plus_stays_a_blank() -> None:
+    """Libraries write the prefixes of their listings as forms do."""
+    url = "http://127.0.0.1:8333/lake?list-type=2&prefix=my+table%2Bx%2F_delta_log%2F"
+
+    signed = _signed(_request(url, ("authorization", HEADER)))
+
+    assert "prefix=my%20table%2Bx%2F_delta_log%2F" in signed.target
+
+
+def test_what_is_not_signed_is_nobodys_and_what_another_signed_is_his() -> None:
+    plain = _request("http://127.0.0.1:8333/lake/a?list-type=2")
     assert STAND_INS.name(plain) is None
-    assert STAND_INS.name(replace(plain, headers=(("authorization", "Bearer x"),))) is None
-    assert STAND_INS.name(replace(plain, target="/lake/a?X-Amz-Credential=x")) is None
+    for header in ("Bearer x", "AWS AKID:signature", "AWS4-HMAC-SHA256 Credential=x"):
+        given = replace(plain, headers=(("authorization", header),))
+        assert STAND_INS.name(given) not in {None, NAME}
+    for query in ("X-Amz-Credential=x", "AWSAccessKeyId=AK&Signature=x", "X-Amz-Signature=x"):
+        assert STAND_INS.name(replace(plain, target=f"/lake/a?{query}")) not in {None, NAME}
+    theirs = "X-Amz-Credential=AK/20260101/eu-west-1/s3/aws4_request"
+    both = replace(plain, target=f"/a?{theirs}", headers=(("authorization", HEADER),))
+    assert STAND_INS.name(both) not in {None, NAME}

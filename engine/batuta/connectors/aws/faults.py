@@ -35,6 +35,7 @@ SUMMARIES = {
     "AWS123": "The prefix is a table of another format",
     "AWS124": "The way to the service is closed",
     "AWS125": "No host has that name",
+    "AWS126": "A worker asked for another bucket than its own",
 }
 
 _FIXES = {
@@ -66,10 +67,13 @@ _FIXES = {
     " what was refused, and why.",
     "AWS125": "Correct the Platform's `endpoint` or `region`, or the bucket's name where it is part of"
     " the host.",
+    "AWS126": "Nothing was sent. Look at what the source holds: what a worker reads may have taken over"
+    " its reader.",
     "AWS122": "Set the machine's clock (timedatectl set-ntp true); signatures carry the time.",
 }
 
 _NO_NAME = "dns.nxdomain"
+_NO_KEYS = "http.no_credential"
 
 _REASONS: dict[Reason, str] = {
     "unknown-format": "AWS111",
@@ -211,6 +215,9 @@ def of_gateway(what: str, status: int, text: str) -> ConnectorError:
     """Return what the gateway means that answered in the service's place."""
     if status == 403:
         return failure("AWS124", f"{what}: the gateway refused it ({text}).")
+    if _NO_KEYS in text:
+        detail = f"{what}: the keys could not be had; `batuta egress log` says why."
+        return failure("AWS108", detail, Failure.AUTH)
     if _NO_NAME in text:
         return failure("AWS125", f"{what}: the name of its host does not resolve.")
     return failure("AWS107", f"{what}: the gateway got no answer ({text}).", Failure.TRANSIENT)

@@ -11,15 +11,16 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, unquote_plus, urlsplit
 
 from batuta.connectors.aws import faults
 from batuta.connectors.aws.files import split
 from batuta.connectors.aws.sigv4 import Scope, presign
-from batuta.connectors.aws.wire import EXPIRES_S, Bucket
+from batuta.connectors.aws.wire import EXPIRES_S, Bucket, Endpoint
 from batuta.model.address import Address
 from batuta.model.connector import Connection
-from batuta.model.signing import HttpRequest, StandIns
+from batuta.model.diagnostic import Failure
+from batuta.model.signing import HttpRequest, Misused, StandIns
 
 _CREDENTIAL = re.compile(r"([A-Z0-9]{1,64})/\d{8}/([a-z0-9-]{1,40})/s3/aws4_request")
 _HEADER = re.compile(r"AWS4-HMAC-SHA256 Credential=([^,\s]+)")
@@ -29,6 +30,9 @@ _OF_A_SIGNATURE = frozenset(
         "x-amz-signedheaders", "x-amz-security-token", "x-amz-content-sha256", "authorization",
     }
 )  # fmt: skip
+_SIGNED = frozenset({"x-amz-credential", "x-amz-signature", "awsaccesskeyid", "signature"})
+_UNKNOWN = "?"
+_PORTS = {"http": 80, "https": 443}
 
 
 def secrets_of(name: str) -> Mapping[str, str]:
@@ -37,8 +41,15 @@ def secrets_of(name: str) -> Mapping[str, str]:
 
 
 def name_of(request: HttpRequest) -> str | None:
-    """Return whose access key a request is signed with, None where it is not signed."""
-    return found[1] if (found := _scope(request)) else None
+    """Return whose access key a request is signed with, None where it is not signed.
+
+    `?` where it is signed in a way that is not known here.
+    """
+    query = [name.lower() for name, _ in _pairs(request.target)]
+    header = [value for name, value in request.headers if name == "authorization"]
+    if not header and not _SIGNED.intersection(query):
+        return None
+    return found[1] if (found := _scope(request)) else _UNKNOWN
 
 
 def signer(connection: Connection, address: Address) -> Callable[[HttpRequest], HttpRequest]:
@@ -47,25 +58,24 @@ def signer(connection: Connection, address: Address) -> Callable[[HttpRequest], 
     Raises:
         ConnectorError: AWS101, AWS103 or AWS120, as for any other use of the bucket.
     """
-    name, _ = split(address.inner)
-    bucket = Bucket(connection, name)
+    bucket = Bucket(connection, split(address.inner)[0])
+    place = bucket.endpoint
 
     def sign(request: HttpRequest) -> HttpRequest:
-        scope, (path, _, query) = _scope(request), request.target.partition("?")
-        if scope is None or not _is_in(bucket, request.host, unquote(path)):
-            detail = f"A worker that reads s3://{name} asked {request.host} for something else."
-            raise faults.failure("AWS102", detail)
-        pairs = [_pair(each) for each in query.split("&") if each]
-        kept = [(k, v) for k, v in pairs if k.lower() not in _OF_A_SIGNATURE]
-        headers = [(k, v) for k, v in request.headers if k not in _OF_A_SIGNATURE]
-        host = dict(request.headers).get("host", request.host)
-        place = Scope(request.scheme, host, scope[2], datetime.now(UTC), EXPIRES_S)
+        scope, path = _scope(request), unquote(request.target.partition("?")[0])
+        if scope is None or not _is_in(place, request, path):
+            detail = f"What it asked {request.host} for is not in s3://{bucket.name}."
+            raise Misused(faults.diagnostic("AWS126", detail), kind=Failure.PERMANENT)
+        query = [(k, v) for k, v in _pairs(request.target) if k.lower() not in _OF_A_SIGNATURE]
+        headers = tuple(each for each in request.headers if each[0] not in _OF_A_SIGNATURE)
+        # Signed for the host that was compared, whatever else the request says.
+        where = Scope(place.scheme, place.host, scope[2], datetime.now(UTC), EXPIRES_S)
         signed = presign(
-            place, bucket.keys(), request.method, unquote(path), query=kept,
-            headers=[(k, v) for k, v in headers if k.startswith("x-amz-")],
+            where, bucket.keys(), request.method, path, query=query,
+            headers=[each for each in headers if each[0].startswith("x-amz-")],
         )  # fmt: skip
         parts = urlsplit(signed)
-        return replace(request, target=f"{parts.path}?{parts.query}", headers=tuple(headers))
+        return replace(request, target=f"{parts.path}?{parts.query}", headers=headers)
 
     return sign
 
@@ -74,22 +84,36 @@ STAND_INS = StandIns(secrets=secrets_of, name=name_of, sign=signer)
 
 
 def _scope(request: HttpRequest) -> "re.Match[str] | None":
-    """Return access key and region of a signature, in the query or else in the header."""
-    query = request.target.partition("?")[2]
-    for name, value in map(_pair, query.split("&")):
-        if name.lower() == "x-amz-credential":
-            return _CREDENTIAL.fullmatch(value)
-    header = _HEADER.match(dict(request.headers).get("authorization", ""))
-    return _CREDENTIAL.fullmatch(header[1]) if header else None
+    """Return access key and region of a signature: there is one, in the query or in a header."""
+    given = [value for name, value in _pairs(request.target) if name.lower() == "x-amz-credential"]
+    headers = [value for name, value in request.headers if name == "authorization"]
+    given += [found[1] if (found := _HEADER.match(each)) else "" for each in headers]
+    return _CREDENTIAL.fullmatch(given[0]) if len(given) == 1 else None
 
 
-def _is_in(bucket: Bucket, host: str, path: str) -> bool:
-    place = bucket.endpoint
-    return host == urlsplit(f"//{place.host}").hostname and (
-        path == place.base or path.startswith(f"{place.base}/")
-    )
+def _is_in(place: Endpoint, request: HttpRequest, path: str) -> bool:
+    """True where a request is for this bucket, whichever of its parts a server goes by."""
+    hosts = [value for name, value in request.headers if name == "host"]
+    asked = (request.scheme, request.host, request.port)
+    if len(hosts) != 1 or not asked == _origin(place.scheme, hosts[0]) == _origin(
+        place.scheme, place.host
+    ):
+        return False
+    # Some servers tidy paths before they look at them, and some twice.
+    steps = unquote(path).replace("\\", "/").split("/")
+    inside = path == place.base or path.startswith(f"{place.base}/")
+    return inside and not {".", ".."}.intersection(steps)
 
 
-def _pair(text: str) -> tuple[str, str]:
-    name, _, value = text.partition("=")
-    return unquote(name), unquote(value)
+def _origin(scheme: str, host: str) -> tuple[str, str, int] | None:
+    try:
+        parts = urlsplit(f"{scheme}://{host}")
+        return scheme, parts.hostname or "", parts.port or _PORTS.get(scheme, 0)
+    except ValueError:
+        return None
+
+
+def _pairs(target: str) -> list[tuple[str, str]]:
+    """Return the parameters of a query. Of those who ask here, none writes a plus for itself."""
+    pairs = (each.partition("=") for each in target.partition("?")[2].split("&") if each)
+    return [(unquote_plus(name), unquote_plus(value)) for name, _, value in pairs]

@@ -23,6 +23,7 @@ class Code(StrEnum):
     HTTP_FRAMING = "http.framing"
     HTTP_UPGRADE = "http.upgrade"
     HTTP_CREDENTIAL = "http.credential_scope"
+    HTTP_NO_CREDENTIAL = "http.no_credential"
     HTTP_STRANGER = "http.stranger"
     HOST_MALFORMED = "host.malformed"
     HOST_NON_ASCII = "host.non_ascii"
@@ -73,7 +74,8 @@ MEANING: dict[Code, str] = {
     Code.HTTP_HOST: "The Host header names another host than the tunnel was opened for.",
     Code.HTTP_FRAMING: "The request says in two ways where it ends.",
     Code.HTTP_UPGRADE: "The request asks to leave HTTP, where nothing could be checked.",
-    Code.HTTP_CREDENTIAL: "A credential was sent where none belongs, and was taken out.",
+    Code.HTTP_CREDENTIAL: "A credential was sent where none belongs.",
+    Code.HTTP_NO_CREDENTIAL: "The credential that the request goes on with could not be had.",
     Code.HTTP_STRANGER: "Somebody else than batuta asked at batuta's own way out.",
     Code.HOST_MALFORMED: "The text is no host name.",
     Code.HOST_NON_ASCII: "The host name holds letters beyond ASCII; its A-label form is needed.",
@@ -115,6 +117,7 @@ MEANING: dict[Code, str] = {
 
 UNREACHED = frozenset(
     {
+        Code.HTTP_NO_CREDENTIAL,
         Code.DNS_NXDOMAIN,
         Code.DNS_TIMEOUT,
         Code.DNS_FAILED,

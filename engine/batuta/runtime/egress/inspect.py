@@ -2,7 +2,7 @@
 
 The worker speaks TLS to us under a certificate of the run, or plain HTTP to an endpoint in the
 house; we speak to the other side with the trust of the system. What the worker gives for a
-credential never leaves: it is taken out, and the real one is put in by a hook.
+credential in a header never leaves: it is taken out, and the real one is put in by a hook.
 """
 
 import ssl
@@ -17,7 +17,7 @@ from batuta.core.egress import verdict
 from batuta.core.egress.codes import Code, Refused
 from batuta.core.egress.inspection import Inside, judge_request
 from batuta.model.diagnostic import BatutaError
-from batuta.model.signing import HttpRequest
+from batuta.model.signing import HttpRequest, Misused
 from batuta.runtime.egress.budget import Ledger, Meter, OverBudget
 from batuta.runtime.egress.channel import Channel, Plain, Served
 from batuta.runtime.egress.connection import (
@@ -248,10 +248,10 @@ class Talk:
         headers = end_to_end(list(request.headers), b"proxy-authorization", b"expect")
         own = [each for each in headers if each[0] in CREDENTIALS]
         station = self.connection.station
+        if own and station.credentials is None and not station.keeps:
+            asked.notes = (str(Code.HTTP_CREDENTIAL),)
         if station.credentials is not None:
             target, headers = self._signed(station.credentials, asked, headers)
-        elif own and not station.keeps:
-            asked.notes = (str(Code.HTTP_CREDENTIAL),)
         if station.credentials is not None or not station.keeps:
             headers = [each for each in headers if each not in own]
         return h11.Request(method=request.method, target=target.encode("latin-1"), headers=headers)
@@ -272,9 +272,12 @@ class Talk:
         )  # fmt: skip
         try:
             signed = hook(request)
+        except Misused as error:
+            raise Denied(Refused(Code.HTTP_CREDENTIAL, error.diagnostics[0].detail)) from error
         except BatutaError as error:
-            detail = f"The credential for {way.request.host} could not be had."
-            raise Denied(Refused(Code.HTTP_CREDENTIAL, detail)) from error
+            why = error.diagnostics[0]
+            detail = f"For {way.request.host}: {why.detail} ({why.code})"
+            raise Denied(Refused(Code.HTTP_NO_CREDENTIAL, detail)) from error
         put = [(name.lower().encode(), value.encode("latin-1")) for name, value in signed.headers]
         framing = [each for each in headers if each[0] in FRAMING]
         return signed.target, [*(each for each in put if each[0] not in FRAMING), *framing]
