@@ -6,7 +6,6 @@ soon as there is one error.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 import msgspec
 
@@ -16,11 +15,11 @@ from batuta.manifest.cache import Damaged, ParseCache, pack_desired, set_key, un
 from batuta.manifest.check import problems
 from batuta.manifest.declarations import DeclarationsByType
 from batuta.manifest.document import Document, Value
+from batuta.manifest.finder import Finder, let_find
 from batuta.manifest.findings import found, quoted, suggest
 from batuta.manifest.link import Drafts, Surroundings, check_egress, link
 from batuta.manifest.load import Documents, Text, load_documents
-from batuta.manifest.overlay import Overlays, collect, identity
-from batuta.manifest.places import Places
+from batuta.manifest.overlay import collect
 from batuta.manifest.scalars import satisfies
 from batuta.manifest.variables import Substitution, VariableValue
 from batuta.model.diagnostic import Diagnostic, Location, Severity
@@ -94,7 +93,7 @@ def resolve(
         numbers = [work.numbers[dataset.name] for dataset in desired.datasets]
         if not ordered:
             cache.put(key, pack_desired(desired, numbers))
-        _place(desired, numbers, _Finder(documents, laid))
+        let_find(desired, numbers, Finder(documents, laid))
         documents.let_go()
     return Resolution(desired, tuple(ordered), tuple(work.resolved), work.variables)
 
@@ -117,53 +116,8 @@ def _kept(cache: ParseCache, key: str, documents: Documents, laid: Documents) ->
         desired, numbers = unpack_desired(content)
     except Damaged:
         return None
-    _place(desired, numbers, _Finder(documents, laid))
+    let_find(desired, numbers, Finder(documents, laid))
     return desired
-
-
-def _place(desired: Desired, numbers: Sequence[tuple[int, int]], finder: "_Finder") -> None:
-    """Let places be found by `finder`, so that the documents need not be kept for them."""
-    for dataset, number in zip(desired.datasets, numbers, strict=True):
-        # The value was made a moment ago and nobody else has it: what `__init__` does, done late.
-        object.__setattr__(dataset, "places", Places(partial(finder.dataset, number)))
-    for kind, name, holder in (
-        ("Workspace", "", desired.workspace),
-        *(("Platform", p.name, p) for p in desired.platforms),
-        *(("EgressPolicy", p.name, p) for p in desired.egress_policies),
-    ):
-        object.__setattr__(holder, "places", Places(partial(finder.other, kind, name)))
-
-
-class _Finder:
-    """Finds the document of what was resolved, by looking at the documents after all.
-
-    The last one is kept: who asks for one place of a resource asks for others next.
-    """
-
-    def __init__(self, documents: Documents, laid: Documents) -> None:
-        self._documents = documents
-        self._laid = laid
-        self._overlays: Overlays | None = None
-        self._last: tuple[tuple[int, int], Document] | None = None
-        self._others: dict[tuple[str, str], Document] | None = None
-
-    def _over(self, document: Document) -> Document:
-        if self._overlays is None:
-            laid = list(self._laid)
-            self._overlays = collect(laid, list(self._documents) if laid else [])[0]
-        return self._overlays.over(document)
-
-    def dataset(self, number: tuple[int, int]) -> Document:
-        last = self._last
-        if last is None or last[0] != number:
-            last = self._last = number, self._over(self._documents.at(number))
-        return last[1]
-
-    def other(self, kind: str, name: str) -> Document | None:
-        if self._others is None:
-            others = (d for _, d in self._documents.looked_through() if d.kind != "Dataset")
-            self._others = {identity(document): self._over(document) for document in others}
-        return self._others.get((kind, name))
 
 
 class _Resolver:
