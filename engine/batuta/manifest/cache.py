@@ -20,7 +20,8 @@ CACHE_FORMAT = 1
 
 _Stored = tuple[Value, bytes, bool, bool]
 _encoder = msgspec.msgpack.Encoder(enc_hook=lambda places: {})
-_documents = msgspec.msgpack.Decoder(list[tuple[msgspec.Raw, bytes, bool, bool]])
+_pieces = msgspec.msgpack.Decoder(tuple[msgspec.Raw, ...])
+_document = msgspec.msgpack.Decoder(tuple[msgspec.Raw, bytes, bool, bool])
 _values = msgspec.msgpack.Decoder()
 
 
@@ -64,19 +65,38 @@ def pack_documents(documents: Sequence[Document]) -> bytes:
     return _encoder.encode([(d.value, d.marks.tobytes(), d.templated, d.valid) for d in documents])
 
 
+def pieces(file: str, content: bytes) -> tuple[msgspec.Raw, ...]:
+    """Return the documents of `file`, each still packed: views of `content`, some 50 bytes each.
+
+    Raises:
+        Damaged: the bytes are not what `pack_documents` gives.
+    """
+    try:
+        return _pieces.decode(content)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise Damaged(file) from error
+
+
+def unpack_document(file: str, piece: msgspec.Raw) -> Document:
+    """Return one document of `file`.
+
+    Raises:
+        Damaged: the piece is not of what `pack_documents` gives.
+    """
+    try:
+        value, marks, templated, valid = _document.decode(piece)
+        return Document(file, _values.decode(value), _marks(marks), templated, valid)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise Damaged(file) from error
+
+
 def unpack_documents(file: str, content: bytes) -> tuple[Document, ...]:
     """Return the documents of `file`.
 
     Raises:
         Damaged: the bytes are not what `pack_documents` gives.
     """
-    try:
-        return tuple(
-            Document(file, _values.decode(value), _marks(marks), templated, valid)
-            for value, marks, templated, valid in _documents.decode(content)
-        )
-    except (msgspec.DecodeError, ValueError) as error:
-        raise Damaged(file) from error
+    return tuple(unpack_document(file, piece) for piece in pieces(file, content))
 
 
 def _marks(content: bytes) -> "array[int]":

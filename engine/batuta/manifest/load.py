@@ -6,12 +6,16 @@ The caller reads files and, for many of them, switches the cyclic collector off 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+import msgspec
+
 from batuta.manifest.cache import (
     Damaged,
     ParseCache,
     content_key,
     entry_key,
     pack_documents,
+    pieces,
+    unpack_document,
     unpack_documents,
 )
 from batuta.manifest.check import fits
@@ -37,9 +41,10 @@ class _Entry:
     """The documents of one file, still packed until somebody asks.
 
     What was put into the cache is kept packed as well, so that the documents can be let go of.
+    Who asks for one document gets that one unpacked, and the file is divided only once.
     """
 
-    __slots__ = ("_documents", "_packed", "_text", "stamp")
+    __slots__ = ("_documents", "_packed", "_pieces", "_text", "stamp")
 
     def __init__(
         self, text: Text, stamp: str, documents: tuple[Document, ...] | None, packed: bytes = b""
@@ -48,6 +53,7 @@ class _Entry:
         self.stamp = stamp
         self._documents = documents
         self._packed = packed
+        self._pieces: tuple[msgspec.Raw, ...] | None = None
 
     @property
     def file(self) -> str:
@@ -61,9 +67,24 @@ class _Entry:
             try:
                 return unpack_documents(self.file, self._packed)
             except Damaged:
-                found = self._documents = _compose(self._text)[0]
-                self._packed = b""
+                return self._composed_again()
         return found
+
+    def one(self, number: int) -> Document:
+        """Return what `look` gives at `number`, and unpack no other."""
+        if self._documents is not None:
+            return self._documents[number]
+        try:
+            if self._pieces is None:
+                self._pieces = pieces(self.file, self._packed)
+            return unpack_document(self.file, self._pieces[number])
+        except (Damaged, IndexError):
+            return self._composed_again()[number]
+
+    def _composed_again(self) -> tuple[Document, ...]:
+        self._documents = _compose(self._text)[0]
+        self._packed, self._pieces = b"", None
+        return self._documents
 
     def documents(self) -> tuple[Document, ...]:
         """Return the documents, and keep them for the next time."""
@@ -97,7 +118,7 @@ class Documents:
 
     def at(self, number: tuple[int, int]) -> Document:
         """Return the document of a number that `numbered` gave; what was let go of stays so."""
-        return self._entries[number[0]].look()[number[1]]
+        return self._entries[number[0]].one(number[1])
 
     def looked_through(self) -> Iterator[tuple[tuple[int, int], Document]]:
         """Yield what `numbered` does, and keep nothing."""

@@ -38,6 +38,13 @@ ENDS = "  source: delta+data/a\n  destination: out/a/\n"
 WORKSPACE = "apiVersion: batuta.dev/v1\nkind: Workspace\nspec: {}\n"
 
 
+class Memory(dict[str, bytes]):
+    """A parse cache that keeps everything."""
+
+    def put(self, key: str, content: bytes) -> None:
+        self[key] = content
+
+
 def dataset_text(spec: str = ENDS, name: str = "a") -> str:
     """A Dataset document whose spec is the indented text `spec`."""
     return HEAD.replace("name: a", f"name: {name}") + spec

@@ -5,17 +5,10 @@ import gc
 from batuta.manifest.document import Document
 from batuta.manifest.load import Text, load_documents
 from batuta.manifest.resolve import Request, Resolution, resolve
-from tests.unit.manifest.cases import DECLARATIONS, ENDS, WORKSPACE, dataset_text
+from tests.unit.manifest.cases import DECLARATIONS, ENDS, WORKSPACE, Memory, dataset_text
 
 OVERLAY = "kind: Dataset\nmetadata: {name: a}\nspec: {history: {keep: 2h}}\n"
 FILES = {"a.yaml": dataset_text(ENDS + "  protect: true\n"), "w.yaml": WORKSPACE}
-
-
-class Memory(dict[str, bytes]):
-    """A cache that keeps everything."""
-
-    def put(self, key: str, content: bytes) -> None:
-        self[key] = content
 
 
 class Disk:
@@ -103,6 +96,18 @@ def test_a_damaged_entry_is_composed_again() -> None:
         for key in list(cache):
             cache[key] = damage
         assert go(disk, cache).desired == first.desired
+
+
+def test_a_place_in_a_damaged_entry_is_found_in_the_file() -> None:
+    for damage in (b"", b"\xc1", b"\x90", b"\x91\x01"):
+        disk, cache = Disk(), Memory()
+        go(disk, cache)
+        cache.update({key: damage for key in cache if key.startswith("documents/")})
+        desired = go(disk, cache).desired
+        assert desired is not None
+        assert disk.reads == []
+        assert str(desired.datasets[0].places["spec.protect"]) == "a.yaml:7:12"
+        assert disk.reads == ["a.yaml"]
 
 
 def test_a_file_with_a_finding_is_never_kept() -> None:

@@ -1,0 +1,72 @@
+"""Places are found again when one is asked for: all of them, and for what one costs."""
+
+import sys
+from collections.abc import Callable
+from types import FrameType
+
+import pytest
+
+from batuta.manifest.load import load_documents
+from batuta.manifest.resolve import Request, resolve
+from batuta.model.resource import Desired
+from tests.unit.manifest.cases import DECLARATIONS, ENDS, Memory, dataset_text
+
+FEW, MANY = 25, 100
+LINEAR = 1.1 * MANY / FEW
+
+
+def resolved(
+    *texts: str, cache: Memory | None, overlay: str = "", environment: str | None = None
+) -> Desired:
+    """The desired state of texts without a finding, by way of a cache."""
+    documents, found = load_documents(
+        [(f"{i}.yaml", text.encode()) for i, text in enumerate(texts)], cache=cache
+    )
+    laid = [("overlay.yaml", overlay.encode())] if overlay else []
+    request = Request(declarations=DECLARATIONS, environment=environment)
+    resolution = resolve(documents, request, overlays=laid, cache=cache)
+    assert [*found, *resolution.diagnostics] == []
+    assert resolution.desired is not None
+    return resolution.desired
+
+
+def calls(work: Callable[[], None]) -> int:
+    """How many functions `work` calls: what it costs, the same on every machine."""
+    count = 0
+
+    def seen(frame: FrameType, event: str, argument: object) -> None:
+        nonlocal count
+        count += event == "call"
+
+    before = sys.getprofile()
+    sys.setprofile(seen)
+    try:
+        work()
+    finally:
+        sys.setprofile(before)
+    return count
+
+
+def numbered_datasets(count: int) -> list[str]:
+    return [dataset_text(ENDS.replace("out/a", f"out/{i}"), f"d{i:03}") for i in range(count)]
+
+
+@pytest.mark.parametrize("files", [1, 2])
+@pytest.mark.parametrize("run", ["first", "cached"])
+def test_a_place_of_each_dataset_costs_the_same_however_many_share_its_file(
+    run: str, files: int
+) -> None:
+    def cost(count: int) -> int:
+        datasets, cache = numbered_datasets(count), Memory()
+        texts = ["---\n".join(datasets[start::files]) for start in range(files)]
+        desired = resolved(*texts, cache=cache)
+        if run == "cached":
+            desired = resolved(*texts, cache=cache)
+
+        def ask() -> None:
+            for dataset in desired.datasets:
+                assert dataset.place("metadata.name")
+
+        return calls(ask)
+
+    assert cost(MANY) < LINEAR * cost(FEW)
