@@ -12,11 +12,11 @@ from typing import Protocol
 import msgspec
 
 from batuta import __version__
-from batuta.manifest.document import Document, Value
+from batuta.manifest.document import Document, Number, Value
 from batuta.model.resource import Desired
 
 # Raise it when documents are composed, checked or kept in another way.
-CACHE_FORMAT = 1
+CACHE_FORMAT = 2
 
 _Stored = tuple[Value, bytes, bool, bool]
 _encoder = msgspec.msgpack.Encoder(enc_hook=lambda places: {})
@@ -105,11 +105,11 @@ def _marks(content: bytes) -> "array[int]":
     return marks
 
 
-Kept = tuple[Desired, tuple[tuple[int, int], ...]]
-"""What was resolved, and for each Dataset the numbers of its file and of the document there."""
+Kept = tuple[Desired, tuple[Number | None, ...]]
+"""What was resolved, and for all that knows its places (`holders`) which document it is from."""
 
 
-def pack_desired(desired: Desired, origins: Sequence[tuple[int, int]]) -> bytes:
+def pack_desired(desired: Desired, origins: Sequence[Number | None]) -> bytes:
     """Return the bytes of a resolved set; places are left out and found again by `origins`."""
     return _encoder.encode((desired, origins))
 

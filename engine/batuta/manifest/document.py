@@ -13,6 +13,8 @@ from batuta.model.diagnostic import Location
 
 Value: TypeAlias = "None | bool | int | float | str | list[Value] | dict[str, Value]"
 Path: TypeAlias = tuple[str | int, ...]
+Number: TypeAlias = tuple[int, int]
+"""Which of all documents: the number of its file, and its own in that file."""
 
 LINE_SHIFT, COLUMN_SHIFT = 40, 17  # 23 bits each for line and column hold any file we accept
 _COLUMN_MASK, LENGTH_MAX = (1 << 23) - 1, (1 << 17) - 1

@@ -20,7 +20,7 @@ from batuta.manifest.cache import (
 )
 from batuta.manifest.check import fits
 from batuta.manifest.compose import compose
-from batuta.manifest.document import Document
+from batuta.manifest.document import Document, Number
 from batuta.model.diagnostic import Diagnostic
 
 
@@ -110,17 +110,17 @@ class Documents:
         for entry in self._entries:
             yield from entry.documents()
 
-    def numbered(self) -> Iterator[tuple[tuple[int, int], Document]]:
+    def numbered(self) -> Iterator[tuple[Number, Document]]:
         """Yield each document with the numbers of its file and of itself in it."""
         for i, entry in enumerate(self._entries):
             for j, document in enumerate(entry.documents()):
                 yield (i, j), document
 
-    def at(self, number: tuple[int, int]) -> Document:
+    def at(self, number: Number) -> Document:
         """Return the document of a number that `numbered` gave; what was let go of stays so."""
         return self._entries[number[0]].one(number[1])
 
-    def looked_through(self) -> Iterator[tuple[tuple[int, int], Document]]:
+    def looked_through(self) -> Iterator[tuple[Number, Document]]:
         """Yield what `numbered` does, and keep nothing."""
         for i, entry in enumerate(self._entries):
             for j, document in enumerate(entry.look()):

@@ -14,8 +14,8 @@ from batuta.manifest import drafts, variables
 from batuta.manifest.cache import Damaged, ParseCache, pack_desired, set_key, unpack_desired
 from batuta.manifest.check import problems
 from batuta.manifest.declarations import DeclarationsByType
-from batuta.manifest.document import Document, Value
-from batuta.manifest.finder import Finder, let_find
+from batuta.manifest.document import Document, Number, Value
+from batuta.manifest.finder import Finder, holders, let_find
 from batuta.manifest.findings import found, quoted, suggest
 from batuta.manifest.link import Drafts, Surroundings, check_egress, link
 from batuta.manifest.load import Documents, Text, load_documents
@@ -47,7 +47,7 @@ class Request:
 class Resolved:
     """One document with its overlays, and its value with all variables replaced."""
 
-    number: tuple[int, int]
+    number: Number
     document: Document
     value: Value
     used: Mapping[tuple[str | int, ...], tuple[str, ...]]
@@ -90,7 +90,7 @@ def resolve(
     failed = not documents.complete or any(d.severity is Severity.ERROR for d in ordered)
     desired = None if failed else work.desired()
     if desired is not None and cache is not None:
-        numbers = [work.numbers[dataset.name] for dataset in desired.datasets]
+        numbers = [work.number_of(holder) for holder in holders(desired)]
         if not ordered:
             cache.put(key, pack_desired(desired, numbers))
         let_find(desired, numbers, Finder(documents, laid))
@@ -132,7 +132,7 @@ class _Resolver:
         self.findings = findings
         self.resolved: list[Resolved] = []
         self.variables: dict[str, VariableValue] = {}
-        self.numbers: dict[str, tuple[int, int]] = {}
+        self._numbers: dict[tuple[str, str], Number] = {}
         self._workspace = Workspace(environment=request.environment)
         self._datasets: dict[str, tuple[Document, Dataset]] = {}
         self._platforms: dict[str, Platform] = {}
@@ -151,6 +151,7 @@ class _Resolver:
                 self._duplicate(one, name, same_kind[name])
             else:
                 same_kind[name] = one.document
+                self._numbers[one.document.kind, name] = one.number
                 self._draft(one)
         self._link({kind: frozenset(known) for kind, known in names.items()})
 
@@ -219,7 +220,6 @@ class _Resolver:
             case "Dataset":
                 draft, wrong = drafts.dataset(document, one.value)
                 self._datasets[draft.name] = (document, draft)
-                self.numbers[draft.name] = one.number
             case "Platform":
                 platform, budget, wrong = drafts.platform(document, one.value)
                 self._platforms[platform.name] = platform
@@ -232,6 +232,7 @@ class _Resolver:
         self.findings += wrong
 
     def _draft_workspace(self, one: Resolved) -> list[Diagnostic]:
+        self._numbers["Workspace", ""] = one.number
         self._workspace, wrong = drafts.workspace(
             one.document, one.value, self._request.environment
         )
@@ -255,6 +256,18 @@ class _Resolver:
         self._linked, self._used_types, wrong = link(known, around)
         self.findings += wrong
         self.findings += check_egress(self._policies, self._platforms.values(), names["Dataset"])
+
+    def number_of(self, holder: Workspace | Dataset | Platform | EgressPolicy) -> Number | None:
+        """Return the number of the document that says `holder`; None where nobody wrote it."""
+        match holder:
+            case Dataset():
+                return self._numbers["Dataset", holder.name]
+            case EgressPolicy():
+                return self._numbers["EgressPolicy", holder.name]
+            case Platform():
+                return None if holder.implicit else self._numbers["Platform", holder.name]
+            case Workspace():
+                return self._numbers.get(("Workspace", ""))
 
     def desired(self) -> Desired:
         """Return the desired state; only after a run without errors."""

@@ -8,7 +8,7 @@ import pytest
 
 from batuta.manifest.load import load_documents
 from batuta.manifest.resolve import Request, resolve
-from batuta.model.resource import Desired
+from batuta.model.resource import Dataset, Desired, EgressPolicy, Platform, Workspace
 from tests.unit.manifest.cases import DECLARATIONS, ENDS, Memory, dataset_text
 
 FEW, MANY = 25, 100
@@ -70,3 +70,67 @@ def test_a_place_of_each_dataset_costs_the_same_however_many_share_its_file(
         return calls(ask)
 
     assert cost(MANY) < LINEAR * cost(FEW)
+
+
+NAMED = """apiVersion: batuta.dev/v1
+kind: Workspace
+spec:
+  variables: {region: {type: string, default: eu}}
+  environments: {prod: {variables: {region: us}, overlay: prod}}
+---
+apiVersion: batuta.dev/v1
+kind: Platform
+metadata: {name: "lake-${var.region}"}
+spec: {type: aws, region: "${var.region}", endpoints: ["http://s3.lake.test"]}
+---
+apiVersion: batuta.dev/v1
+kind: EgressPolicy
+metadata: {name: "out-${var.region}"}
+spec:
+  allow:
+  - {host: a.test}
+---
+apiVersion: batuta.dev/v1
+kind: Dataset
+metadata: {name: "orders-${var.region}"}
+spec: {source: "delta+data/a", destination: out/a/}
+"""
+LAID = """kind: Platform
+metadata: {name: "lake-${var.region}"}
+spec: {network: Public}
+---
+kind: EgressPolicy
+metadata: {name: "out-${var.region}"}
+spec: {requireTls: true}
+---
+kind: Workspace
+spec: {region: us}
+"""
+
+
+def holders(desired: Desired) -> list[Workspace | Dataset | Platform | EgressPolicy]:
+    """All that knows its places."""
+    return [
+        desired.workspace, *desired.datasets, *desired.platforms, *desired.egress_policies,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("overlay", ["", LAID])
+@pytest.mark.parametrize("environment", [None, "prod"])
+def test_what_is_named_by_a_variable_keeps_its_places_on_every_run(
+    environment: str | None, overlay: str
+) -> None:
+    cache = Memory()
+    plain = resolved(NAMED, cache=None, overlay=overlay, environment=environment)
+    for _ in ("first", "cached"):
+        found = resolved(NAMED, cache=cache, overlay=overlay, environment=environment)
+        for one, other in zip(holders(found), holders(plain), strict=True):
+            assert one == other
+            assert dict(one.places) == dict(other.places)
+        platform, policy = found.platforms[0], found.egress_policies[0]
+        assert str(platform.places["spec.endpoints[0]"]) == "0.yaml:10:56"
+        assert str(policy.places["spec.allow[0].host"]) == "0.yaml:17:12"
+        if overlay:
+            assert str(platform.places["spec.network"]) == "overlay.yaml:3:17"
+            assert str(policy.places["spec.requireTls"]) == "overlay.yaml:7:20"
+            assert str(found.workspace.places["spec.region"]) == "overlay.yaml:10:16"
