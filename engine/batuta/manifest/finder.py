@@ -5,7 +5,7 @@ from functools import partial
 
 from batuta.manifest.document import Document, Number
 from batuta.manifest.load import Documents
-from batuta.manifest.overlay import Overlays, collect
+from batuta.manifest.overlay import Overlays
 from batuta.manifest.places import Places
 from batuta.model.resource import Dataset, Desired, EgressPolicy, Platform, Workspace
 
@@ -13,10 +13,13 @@ from batuta.model.resource import Dataset, Desired, EgressPolicy, Platform, Work
 class Finder:
     """Finds the document of what was resolved, by looking at the documents after all.
 
-    The last one is kept: who asks for one place of a resource asks for others next.
+    The documents themselves are let go of. The last one that was found is kept: who asks for one
+    place of a resource asks for others next.
     """
 
     def __init__(self, documents: Documents, laid: Documents) -> None:
+        documents.let_go()
+        laid.let_go()
         self._documents = documents
         self._laid = laid
         self._overlays: Overlays | None = None
@@ -24,8 +27,7 @@ class Finder:
 
     def _over(self, document: Document) -> Document:
         if self._overlays is None:
-            laid = list(self._laid)
-            self._overlays = collect(laid, list(self._documents) if laid else [])[0]
+            self._overlays = Overlays(self._laid)
         return self._overlays.over(document)
 
     def find(self, number: Number) -> Document:

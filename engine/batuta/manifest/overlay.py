@@ -3,51 +3,56 @@
 Each field of the result keeps the place where it was written, in the document or the overlay.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from batuta.manifest.check import KIND_NAMES, LATER_KINDS
-from batuta.manifest.document import Document, Path, Spot, Value
+from batuta.manifest.document import Document, Number, Path, Spot, Value
 from batuta.manifest.findings import found, quoted, suggest
+from batuta.manifest.load import Documents
 from batuta.model.diagnostic import Diagnostic
 
 Identity = tuple[str, str]
 
 
-@dataclass(frozen=True, slots=True)
 class Overlays:
-    """Overlay documents by the kind and name of the document they are for, in file order."""
+    """Overlay documents by the kind and name of the document they are for, in file order.
 
-    by_identity: dict[Identity, tuple[Document, ...]]
+    Which ones there are is kept, not what they say: there may be one for each of many documents.
+    """
+
+    __slots__ = ("_laid", "_numbers")
+
+    def __init__(self, laid: Documents) -> None:
+        self._laid = laid
+        found: dict[Identity, list[tuple[str, Number]]] = {}
+        for number, document in laid.looked_through():
+            if isinstance(document.value, dict):
+                found.setdefault(identity(document), []).append((document.file, number))
+        self._numbers = {key: [number for _, number in sorted(of)] for key, of in found.items()}
 
     def over(self, document: Document) -> Document:
         """Return `document` with its overlays merged in; itself where it has none."""
-        if not self.by_identity:
+        if not self._numbers:
             return document
-        for overlay in self.by_identity.get(identity(document), ()):
-            document = merge(document, overlay)
+        for number in self._numbers.get(identity(document), ()):
+            document = merge(document, self._laid.at(number))
         return document
+
+    def strays(self, documents: Iterable[Document]) -> list[Diagnostic]:
+        """Return a finding for each overlay that meets none of `documents`."""
+        laid = [overlay for _, overlay in self._laid.looked_through()]
+        known = {identity(document) for document in documents} if laid else set()
+        return [
+            _stray(overlay, [name for kind, name in known if kind == overlay.kind])
+            for overlay in laid
+            if identity(overlay) not in known or not isinstance(overlay.value, dict)
+        ]
 
 
 def identity(document: Document) -> Identity:
     """Return kind and name; a Workspace is one whatever its name."""
     return (document.kind, "" if document.kind == "Workspace" else document.name)
-
-
-def collect(
-    overlays: Sequence[Document], documents: Sequence[Document]
-) -> tuple[Overlays, list[Diagnostic]]:
-    """Return overlays by identity, and a finding for each that meets no document."""
-    known = {identity(document) for document in documents}
-    kept: dict[Identity, tuple[Document, ...]] = {}
-    findings: list[Diagnostic] = []
-    for overlay in sorted(overlays, key=lambda document: document.file):
-        key = identity(overlay)
-        if key in known and isinstance(overlay.value, dict):
-            kept[key] = (*kept.get(key, ()), overlay)
-        else:
-            findings.append(_stray(overlay, [name for kind, name in known if kind == key[0]]))
-    return Overlays(kept), findings
 
 
 def _stray(overlay: Document, names: list[str]) -> Diagnostic:

@@ -19,7 +19,7 @@ from batuta.manifest.finder import Finder, holders, let_find
 from batuta.manifest.findings import found, quoted, suggest
 from batuta.manifest.link import Drafts, Surroundings, check_egress, link
 from batuta.manifest.load import Documents, Text, load_documents
-from batuta.manifest.overlay import collect
+from batuta.manifest.overlay import Overlays
 from batuta.manifest.scalars import satisfies
 from batuta.manifest.variables import Substitution, VariableValue
 from batuta.model.diagnostic import Diagnostic, Location, Severity
@@ -94,7 +94,6 @@ def resolve(
         if not ordered:
             cache.put(key, pack_desired(desired, numbers))
         let_find(desired, numbers, Finder(documents, laid))
-        documents.let_go()
     return Resolution(desired, tuple(ordered), tuple(work.resolved), work.variables)
 
 
@@ -127,7 +126,7 @@ class _Resolver:
         self, documents: Documents, laid: Documents, request: Request, findings: list[Diagnostic]
     ) -> None:
         self._documents = documents
-        self._laid = list(laid)
+        self._laid = laid
         self._request = request
         self.findings = findings
         self.resolved: list[Resolved] = []
@@ -157,10 +156,8 @@ class _Resolver:
 
     def _prepare(self) -> None:
         base = list(self._documents.numbered())
-        overlays, stray = collect(
-            self._laid, [document for _, document in base] if self._laid else []
-        )
-        self.findings += stray
+        overlays = Overlays(self._laid)
+        self.findings += overlays.strays(document for _, document in base)
         merged = [(number, overlays.over(document)) for number, document in base]
         workspaces = [document for _, document in merged if document.kind == "Workspace"]
         self._check_workspaces(workspaces)

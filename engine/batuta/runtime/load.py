@@ -14,7 +14,6 @@ from pathlib import Path
 from batuta.core.egress.findings import bad_patterns, lint
 from batuta.manifest.compose import MAX_BYTES
 from batuta.manifest.declarations import Declarations
-from batuta.manifest.document import Document
 from batuta.manifest.load import Documents, Text, load_documents
 from batuta.manifest.resolve import Request, Resolution, environments, resolve
 from batuta.model.diagnostic import BatutaError, Diagnostic, Location, Severity
@@ -218,8 +217,9 @@ class Loader:
     def _overlays(self, documents: Documents) -> list[str]:
         if self.environment is None:
             return []
-        workspaces: list[Document] = [d for d in documents if d.kind == "Workspace"]
-        folder = environments(workspaces[0]).get(self.environment) if workspaces else None
+        each = (document for _, document in documents.looked_through())
+        workspace = next((document for document in each if document.kind == "Workspace"), None)
+        folder = environments(workspace).get(self.environment) if workspace else None
         return overlay_files(self.places.root, folder) if folder else []
 
     def _text(self, path: str) -> Text:

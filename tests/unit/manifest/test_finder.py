@@ -1,11 +1,13 @@
 """Places are found again when one is asked for: all of them, and for what one costs."""
 
+import gc
 import sys
 from collections.abc import Callable
 from types import FrameType
 
 import pytest
 
+from batuta.manifest.document import Document
 from batuta.manifest.load import load_documents
 from batuta.manifest.resolve import Request, resolve
 from batuta.model.resource import Dataset, Desired, EgressPolicy, Platform, Workspace
@@ -134,3 +136,32 @@ def test_what_is_named_by_a_variable_keeps_its_places_on_every_run(
             assert str(platform.places["spec.network"]) == "overlay.yaml:3:17"
             assert str(policy.places["spec.requireTls"]) == "overlay.yaml:7:20"
             assert str(found.workspace.places["spec.region"]) == "overlay.yaml:10:16"
+
+
+def alive() -> list[str]:
+    """The kinds of the documents that are kept, those of overlays included."""
+    return sorted(each.kind for each in gc.get_objects() if isinstance(each, Document))
+
+
+@pytest.mark.parametrize("overlay", ["", LAID])
+def test_one_place_keeps_one_document_whatever_is_laid_over_the_others(overlay: str) -> None:
+    before = alive()
+    cache = Memory()
+    for _ in ("first", "cached"):
+        desired = resolved(NAMED, cache=cache, overlay=overlay, environment="prod")
+        assert alive() == before
+        assert desired.datasets[0].place("spec.source")
+        assert alive() == sorted([*before, "Dataset"])
+        del desired
+        gc.collect()
+
+
+def test_documents_that_were_looked_at_before_a_cached_run_are_let_go_of() -> None:
+    cache = Memory()
+    resolved(NAMED, cache=cache)
+    documents, _ = load_documents([("0.yaml", NAMED.encode())], cache=cache)
+    assert [document.kind for document in documents]
+    before = len(alive())
+    resolution = resolve(documents, Request(declarations=DECLARATIONS), cache=cache)
+    assert resolution.documents == ()
+    assert len(alive()) == before - 4
