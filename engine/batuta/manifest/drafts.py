@@ -103,7 +103,7 @@ def dataset(document: Document, value: Value) -> DatasetDraft:
         depends_on=depends_on,
         tags=tuple(metadata.get("tags", {}).items()),
         manifest_digest=digest(cast("Json", value)),
-        places=Places(lambda: document),
+        places=Places.of(document),
     )
     if format_name:
         check_shape(result, report)
@@ -320,7 +320,7 @@ def platform(document: Document, value: Value) -> tuple[Platform, BudgetSpec, li
         credentials=tuple(spec.get("credentials", {}).items()),
         max_concurrent=spec.get("pacing", {}).get("maxConcurrent"),
         options=tuple(block.items()),
-        places=Places(lambda: document),
+        places=Places.of(document),
     )
     return result, budget(spec["budget"]) if "budget" in spec else _NO_BUDGET, report.diagnostics
 
@@ -387,7 +387,7 @@ def egress_policy(document: Document, value: Value) -> tuple[EgressPolicy, list[
         max_bytes=size_bytes(spec["maxBytes"]) if "maxBytes" in spec else None,
         filtered="weakestLevel" in spec,
         on_violation=OnViolation(spec.get("onViolation", OnViolation.CONTINUE)),
-        places=Places(lambda: document),
+        places=Places.of(document),
     )
     return result, report.diagnostics
 
@@ -427,6 +427,6 @@ def workspace(
             datasets=caps.get("datasets", default.datasets),
         ),
         budget=budget(spec["budget"]) if "budget" in spec else _NO_BUDGET,
-        places=Places(lambda: document),
+        places=Places.of(document),
     )
     return result, report.diagnostics

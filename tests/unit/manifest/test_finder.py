@@ -140,6 +140,7 @@ def test_what_is_named_by_a_variable_keeps_its_places_on_every_run(
 
 def alive() -> list[str]:
     """The kinds of the documents that are kept, those of overlays included."""
+    gc.collect()
     return sorted(each.kind for each in gc.get_objects() if isinstance(each, Document))
 
 
@@ -153,7 +154,6 @@ def test_one_place_keeps_one_document_whatever_is_laid_over_the_others(overlay: 
         assert desired.datasets[0].place("spec.source")
         assert alive() == sorted([*before, "Dataset"])
         del desired
-        gc.collect()
 
 
 def test_documents_that_were_looked_at_before_a_cached_run_are_let_go_of() -> None:
@@ -165,3 +165,42 @@ def test_documents_that_were_looked_at_before_a_cached_run_are_let_go_of() -> No
     resolution = resolve(documents, Request(declarations=DECLARATIONS), cache=cache)
     assert resolution.documents == ()
     assert len(alive()) == before - 4
+
+
+POLICY = "apiVersion: batuta.dev/v1\nkind: EgressPolicy\nmetadata: {name: p}\nspec:\n  allow:\n"
+
+
+@pytest.mark.parametrize("overlay", ["", "kind: EgressPolicy\nmetadata: {name: p}\nspec: {}\n"])
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_place_of_each_rule_costs_the_same_however_many_a_policy_has(
+    overlay: str, cached: bool
+) -> None:
+    def cost(count: int) -> int:
+        text = POLICY + "".join(f"  - {{host: h{i}.test}}\n" for i in range(count))
+        cache = Memory() if cached else None
+        (policy,) = resolved(text, cache=cache, overlay=overlay).egress_policies
+
+        def ask() -> None:
+            for i in range(count):
+                assert policy.places[f"spec.allow[{i}].host"].line == 6 + i
+
+        return calls(ask)
+
+    assert cost(MANY) < LINEAR * cost(FEW)
+
+
+def test_a_policy_that_is_asked_for_each_dataset_is_found_and_spelled_once() -> None:
+    def cost(rules: int) -> int:
+        policy = POLICY + "".join(f"  - {{host: h{i}.test}}\n" for i in range(rules))
+        desired = resolved(*numbered_datasets(MANY), policy, cache=Memory())
+
+        def ask() -> None:
+            for dataset in desired.datasets:
+                assert dataset.place("spec.source")
+                last = desired.egress_policies[0].places[f"spec.allow[{rules - 1}].host"]
+                assert last.line == 5 + rules
+
+        ask()
+        return calls(ask)
+
+    assert cost(MANY) == cost(FEW)
