@@ -96,10 +96,7 @@ class Document:
 
     def spot(self, path: Path) -> Spot:
         """Return the place of `path`, or of its nearest parent that was written."""
-        places = dict(self.walk())
-        while path and path not in places:
-            path = path[:-1]
-        return places[path]
+        return nearest(dict(self.walk()), path)
 
     def place(self, path: str) -> Location | None:
         """Return the place of one value by its spelled path; the others are not spelled."""
@@ -116,6 +113,13 @@ class Document:
         found = {"": next(marks)}
         _spell_below("", self.value, marks, found)
         return _Spelled(self.file, found)
+
+
+def nearest(spots: Mapping[Path, Spot], path: Path) -> Spot:
+    """Return the place of `path` among those of a document, or of its nearest written parent."""
+    while path and path not in spots:
+        path = path[:-1]
+    return spots[path]
 
 
 class _Spelled(Mapping[str, Location]):

@@ -68,18 +68,17 @@ def values(
     for name, declaration in names.items():
         if isinstance(declaration, dict) and declaration.get("type") in _TYPE_WORDS:
             entry = cast("kinds.Variable", declaration)
-            result[name] = _value(name, entry, chosen, given, _Places(report, workspace, base))
+            result[name] = _value(name, entry, chosen, given, _Places(report, base))
     return result, findings + report.diagnostics
 
 
 @dataclass(frozen=True, slots=True)
 class _Places:
     report: Reporter
-    workspace: Document
     environment: Path
 
     def at(self, path: Path) -> Location:
-        return self.workspace.spot(path).value
+        return self.report.place(path)
 
 
 def _value(

@@ -11,7 +11,7 @@ from batuta.manifest.document import Document
 from batuta.manifest.load import load_documents
 from batuta.manifest.resolve import Request, resolve
 from batuta.model.resource import Dataset, Desired, EgressPolicy, Platform, Workspace
-from tests.unit.manifest.cases import DECLARATIONS, ENDS, Memory, dataset_text
+from tests.unit.manifest.cases import DECLARATIONS, ENDS, Memory, dataset_text, run
 
 FEW, MANY = 25, 100
 LINEAR = 1.1 * MANY / FEW
@@ -32,7 +32,7 @@ def resolved(
     return resolution.desired
 
 
-def calls(work: Callable[[], None]) -> int:
+def calls(work: Callable[[], object]) -> int:
     """How many functions `work` calls: what it costs, the same on every machine."""
     count = 0
 
@@ -54,15 +54,15 @@ def numbered_datasets(count: int) -> list[str]:
 
 
 @pytest.mark.parametrize("files", [1, 2])
-@pytest.mark.parametrize("run", ["first", "cached"])
+@pytest.mark.parametrize("turn", ["first", "cached"])
 def test_a_place_of_each_dataset_costs_the_same_however_many_share_its_file(
-    run: str, files: int
+    turn: str, files: int
 ) -> None:
     def cost(count: int) -> int:
         datasets, cache = numbered_datasets(count), Memory()
         texts = ["---\n".join(datasets[start::files]) for start in range(files)]
         desired = resolved(*texts, cache=cache)
-        if run == "cached":
+        if turn == "cached":
             desired = resolved(*texts, cache=cache)
 
         def ask() -> None:
@@ -204,3 +204,14 @@ def test_a_policy_that_is_asked_for_each_dataset_is_found_and_spelled_once() -> 
         return calls(ask)
 
     assert cost(MANY) == cost(FEW)
+
+
+@pytest.mark.parametrize("default", ["default: x", "default: 1"])
+def test_a_variable_costs_the_same_however_many_are_declared(default: str) -> None:
+    head = "apiVersion: batuta.dev/v1\nkind: Workspace\nspec:\n  variables:\n"
+
+    def cost(count: int) -> int:
+        text = head + "".join(f"    v{i}: {{type: string, {default}}}\n" for i in range(count))
+        return calls(lambda: run(text))
+
+    assert cost(MANY) < LINEAR * cost(FEW)
