@@ -95,7 +95,7 @@ class App:
 
     def agrees(self, question: list[Line], prompt: str) -> bool:
         """Ask a y/N question; anything but yes is no."""
-        return self.ask(question, f"{prompt} [y/N]: ") in {"y", "yes"}
+        return self.ask(question, f"{prompt} [y/N]:") in {"y", "yes"}
 
 
 def actor() -> str:

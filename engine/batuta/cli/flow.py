@@ -104,7 +104,7 @@ def settle(
 def _drift_choice(app: App, action: Blocked) -> DriftChoice | None:
     question = questions.drift(app.err.page, action)
     while True:
-        answer = app.ask(question, "   Choice: ")[:1]
+        answer = app.ask(question, "   Choice:")[:1]
         if answer in ("q", ""):
             return None
         if answer in questions.DRIFT_ANSWERS:

@@ -103,7 +103,7 @@ def test_a_person_is_asked_once_and_anything_but_yes_applies_nothing(workspace: 
         assert "Nothing was applied." in workspace.err
     assert not (workspace.folder / "out").exists()
     assert workspace("apply", answers=["y\n"]) == 0
-    assert workspace.err.count("[y/N]") == 1
+    assert workspace.err.count("[y/N]: ") == 1
 
 
 def test_only_the_approved_digest_is_applied(workspace: Shell) -> None:

@@ -128,7 +128,7 @@ def _decide(
     """Ask what to do; return what to plan next, or how it ends."""
     question = labels.conflict(app.err.page, found)
     while True:
-        answer = app.ask(question, "   Choice: ")[:1] or "q"
+        answer = app.ask(question, "   Choice:")[:1] or "q"
         way = found.way(answer)
         if way is not None:
             break
@@ -152,7 +152,7 @@ def _record(app: App, engine: "Engine", way: "Way", wish: "MergeWish") -> "Merge
 
     from batuta.runtime.approvals import Grant
 
-    app.err.ask("   Reason (it is recorded): ")
+    app.err.ask("   Reason (it is recorded):")
     reason = app.answer().strip() if app.answer is not None else ""
     if not reason or way.to is None:
         app.err.say("Without a reason nothing is decided, and nothing was merged.")

@@ -33,8 +33,8 @@ class Screen:
         self.stream.flush()
 
     def ask(self, *parts: str | Span) -> None:
-        """Write the text of a question, without a newline."""
-        self.stream.write(self._text(line(*parts)))
+        """Write the text of a question and a blank, without a newline."""
+        self.stream.write(self._text(line(*parts)) + " ")
         self.stream.flush()
 
     def without_colour(self) -> "Screen":
