@@ -16,6 +16,7 @@ NULL_FOLDER = "__HIVE_DEFAULT_PARTITION__"
 _FOLDER = re.compile(r"([^=/]+)=([^/]*)")
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")
 
+FolderNote = Literal["unread", "twice"]
 Reason = Literal["unknown-format", "mixed-formats", "no-files", "schemas", "constants", "other-log"]
 
 _LOGS = {"_delta_log": "Delta", ".hoodie": "Hudi"}
@@ -179,21 +180,24 @@ def shared_constants(keys: Sequence[str]) -> tuple[str, ...]:
     return first or ()
 
 
-def unread_folders(keys: Sequence[str], held: Collection[str]) -> str | None:
-    """Return a sentence about folders that look like columns and are not read, None where all are.
+def folder_note(keys: Sequence[str], held: Collection[str]) -> tuple[FolderNote, str] | None:
+    """Return what is to be said of folders that look like columns, None where all are just read.
 
-    `held` are the columns that the files themselves have: they win.
+    `held` are the columns that any of the files has itself: where one has it, its own is read.
     """
     some = next((key for key in keys if folder_constants(key)), None)
     if some is None:
         return None
     shared = shared_constants(keys)
     if not shared:
-        return f"`{some}` lies in a folder `name=value`, but others do not in the same ones."
+        return (
+            "unread",
+            f"`{some}` lies in a folder `name=value`, but others do not in the same ones.",
+        )
     twice = [name for name in shared if name in held]
     if not twice:
         return None
-    return f"Folders state `{twice[0]}`, as for `{some}`, and files hold it too: theirs is read."
+    return "twice", f"Folders state `{twice[0]}`, as for `{some}`, and files have that column too."
 
 
 def constant_columns(

@@ -92,15 +92,15 @@ def table_state(
 ) -> SourceState:
     """Return the state of a table whose files are `found`, in reading order.
 
-    A column that the files hold themselves wins over one that folders state.
+    Where a file holds a column that folders state as well, its own is read.
 
     Raises:
         LayoutError: the files make no table.
     """
     keys = [each.key for each in found]
     united = _united_files(found)
-    names = [name for name in shared_constants(keys) if name not in united.names]
-    added = constant_columns(names, keys, types)
+    stated = shared_constants(keys)
+    added = constant_columns([name for name in stated if name not in united.names], keys, types)
     schemas: dict[TableSchema, int] = {}
     units = tuple(
         Unit(
@@ -111,7 +111,7 @@ def table_state(
             rows=each.inside.rows,
             schema=schemas.setdefault(each.inside.schema, len(schemas)),
             cuts=each.inside.cuts,
-            extra=_extra(each.key, names),
+            extra=_extra(each.key, [n for n in stated if n not in each.inside.schema.names]),
         )
         for each in found
     )

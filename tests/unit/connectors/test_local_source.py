@@ -16,7 +16,7 @@ from batuta.connectors.local.source import LocalSource
 from batuta.formats.parquet import FORMAT
 from batuta.model.address import parse_address
 from batuta.model.connector import Connection
-from batuta.model.diagnostic import ConnectorError, Failure
+from batuta.model.diagnostic import ConnectorError, Failure, Severity
 from batuta.model.format import Format
 from batuta.model.resource import SourceSpec
 from batuta.runtime import mover
@@ -184,19 +184,18 @@ def test_folders_that_only_some_files_have_are_noted_not_read(tmp_path: Path) ->
     assert [note.code for note in state.notes] == ["LOC114"]
 
 
-def test_a_column_that_folders_and_files_state_is_read_from_the_files_and_noted(
-    tmp_path: Path,
-) -> None:
+def test_a_column_that_folders_state_is_read_from_the_files_that_have_it(tmp_path: Path) -> None:
     _table(tmp_path / "t/year=2024/1.parquet", v=[1], year=[1999])
-    _table(tmp_path / "t/year=2025/2.parquet", v=[2], year=[2025])
+    _table(tmp_path / "t/year=2025/2.parquet", v=[2])
     source = _source(tmp_path)
     state = source.observe(_spec("t"), None)
     assert state.schema is not None
     assert state.schema.names == ("v", "year")
     (partition,) = source.partitions(_spec("t"), state, state.units, 1 << 20)
-    assert [s.constants for s in partition.segments] == [(), ()]
-    assert [note.code for note in state.notes] == ["LOC114"]
-    assert "year=2024/1.parquet" in state.notes[0].detail
+    assert [s.constants for s in partition.segments] == [(), (("year", "2025"),)]
+    (note,) = state.notes
+    assert (note.code, note.severity) == ("LOC121", Severity.NOTE)
+    assert "year=2024/1.parquet" in note.detail
 
 
 def test_mixed_and_unknown_formats_are_named(tmp_path: Path) -> None:

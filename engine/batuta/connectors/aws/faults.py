@@ -35,6 +35,7 @@ SUMMARIES = {
     "AWS123": "The prefix is a table of another format",
     "AWS124": "The way to the service is closed",
     "AWS125": "No host has that name",
+    "AWS127": "Prefixes and objects state the same column",
     "AWS126": "A worker asked for another bucket than its own",
 }
 
@@ -67,6 +68,8 @@ _FIXES = {
     " what was refused, and why.",
     "AWS125": "Correct the Platform's `endpoint` or `region`, or the bucket's name where it is part of"
     " the host.",
+    "AWS127": "Nothing has to be done: where an object has the column, its own is read, elsewhere the"
+    " prefix's. Rename the prefixes if they mean something else.",
     "AWS126": "Nothing was sent. Look at what the source holds: what a worker reads may have taken over"
     " its reader.",
     "AWS122": "Set the machine's clock (timedatectl set-ntp true); signatures carry the time.",

@@ -15,11 +15,11 @@ from batuta.model.diagnostic import BatutaError, ConnectorError, Failure, Severi
 from batuta.model.format import Format, Inspection
 from batuta.model.layout import (
     LayoutError,
+    folder_note,
     format_of,
     is_hidden,
     pattern_filter,
     refuse_other_log,
-    unread_folders,
 )
 from batuta.model.observed import SourceState, Unit
 from batuta.model.resource import SourceSpec
@@ -241,10 +241,15 @@ def _named(error: BatutaError, name: str) -> BatutaError:
     return BatutaError(named, *others)
 
 
+_NOTES = {"unread": ("AWS114", Severity.WARNING), "twice": ("AWS127", Severity.NOTE)}
+
+
 def _with_note(state: SourceState, keys: Sequence[str]) -> SourceState:
     """Say that parts of keys which look like columns are not read as such, where that is so."""
     held = {column.name for schema in state.schemas for column in schema.columns}
-    if (detail := unread_folders(keys, held)) is None:
+    if (found := folder_note(keys, held)) is None:
         return state
-    note = replace(faults.diagnostic("AWS114", detail), severity=Severity.WARNING)
+    kind, detail = found
+    code, severity = _NOTES[kind]
+    note = replace(faults.diagnostic(code, detail), severity=severity)
     return replace(state, notes=(*state.notes, note))

@@ -27,6 +27,7 @@ SUMMARIES = {
     "LOC117": "No file to read a table from",
     "LOC118": "Another file is in the way",
     "LOC119": "The file system has no hard links",
+    "LOC121": "Folders and files state the same column",
     "LOC120": "The folder is a table of another format",
 }
 
@@ -51,6 +52,8 @@ _FIXES = {
     "LOC116": "Remove `where`, or read the files through a platform that runs queries.",
     "LOC117": "Correct the address or `files`; names that begin with `_` or `.` are not read.",
     "LOC118": "Move that file away; batuta never overwrites what it did not write.",
+    "LOC121": "Nothing has to be done: where a file has the column, its own is read, elsewhere the"
+    " folder's. Rename the folders if they mean something else.",
     "LOC120": "Read the table by its own address, or set `format: files` to copy it whole.",
     "LOC119": "Choose a destination on a file system with hard links (ext4, XFS, Btrfs, APFS,"
     " NFS).",

@@ -17,10 +17,10 @@ from batuta.model.diagnostic import BatutaError, ConnectorError, Failure, Severi
 from batuta.model.format import Format, Inspection
 from batuta.model.layout import (
     LayoutError,
+    folder_note,
     format_of,
     pattern_filter,
     refuse_other_log,
-    unread_folders,
 )
 from batuta.model.observed import SourceState, Unit
 from batuta.model.resource import SourceSpec
@@ -226,12 +226,17 @@ def _parallel(action: Callable[[_T], _R], things: Sequence[_T]) -> list[_R]:
         return list(pool.map(action, things))
 
 
+_NOTES = {"unread": ("LOC114", Severity.WARNING), "twice": ("LOC121", Severity.NOTE)}
+
+
 def _with_note(state: SourceState, keys: Sequence[str]) -> SourceState:
     """Say that folders which look like columns are not read as such, where that is so."""
     held = {column.name for schema in state.schemas for column in schema.columns}
-    if (detail := unread_folders(keys, held)) is None:
+    if (found := folder_note(keys, held)) is None:
         return state
-    note = replace(faults.diagnostic("LOC114", detail), severity=Severity.WARNING)
+    kind, detail = found
+    code, severity = _NOTES[kind]
+    note = replace(faults.diagnostic(code, detail), severity=severity)
     return replace(state, notes=(*state.notes, note))
 
 
