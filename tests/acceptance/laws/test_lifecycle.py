@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import csv
 
 from tests.acceptance.laws import sources
 from tests.acceptance.laws.bench import Bench, codes, kinds, multiset, tree, unsettled
@@ -91,6 +92,73 @@ def test_the_command_line_outranks_the_manifest_on_drift(bench: Bench) -> None:
     assert bench.run("plan").returncode == 13
     assert bench.run("apply", "--yes", "--on-drift", "additive=Apply").returncode == 0
     assert multiset(bench.rows("t")) == multiset(DRIFTS["additive"])
+
+
+LOSSES: dict[str, pa.Table] = {
+    "first": BASE.drop_columns(["id"]),
+    "middle": BASE.drop_columns(["v"]),
+    "last": BASE.drop_columns(["x"]),
+    "renamed": BASE.rename_columns(["id", "word", "x"]),
+    "all-renamed": BASE.rename_columns(["one", "two", "three"]),
+}
+FORCED = {"breaking": "Force", "additive": "Force"}
+
+
+@pytest.mark.parametrize("stored", ["csv", "parquet"])
+def test_a_column_that_is_gone_is_written_as_nulls_by_force(bench: Bench, stored: str) -> None:
+    """The others keep their values, by name, wherever in the row the lost one stood."""
+    lost = {f"{loss}-{out}": rows for loss, rows in LOSSES.items() for out in ("ald", "parquet")}
+    for name in lost:
+        put(bench, BASE, name, f"a.{stored}")
+    bench.write({
+        name: {"source": f"{name}/", "destination": f"out/{name}/", "onDrift": FORCED,
+               "format": name.rpartition("-")[2]} for name in lost
+    })  # fmt: skip
+    bench.settle()
+    before = {name: bench.rows(name).schema for name in lost}
+    for name, rows in lost.items():
+        put(bench, rows, name, f"a.{stored}")
+
+    settled = bench.settle(allow_data_loss=tuple(lost))
+
+    assert {name: bench.rows(name).schema for name in lost} == before
+    assert {name: bench.rows(name).to_pydict() for name in lost} == {
+        name: filled(rows) for name, rows in lost.items()
+    }
+    assert unsettled(settled) == {}
+
+
+def test_a_column_that_a_new_file_lacks_is_written_as_nulls_by_force(bench: Bench) -> None:
+    """An Incremental source of which one file changed, and to which then another one comes."""
+    bench.write({
+        name: {"source": f"{name}/", "destination": f"out/{name}/", "format": "ald",
+               "mode": "Incremental", "onDrift": FORCED} for name in LOSSES
+    })  # fmt: skip
+    for name in LOSSES:
+        put(bench, BASE, name, "a.parquet")
+    bench.settle()
+    for file in ("a.parquet", "b.parquet"):
+        for name, rows in LOSSES.items():
+            put(bench, rows, name, file)
+        settled = bench.settle(allow_data_loss=tuple(LOSSES))
+
+    for name, rows in LOSSES.items():
+        twice = {column: values * 2 for column, values in filled(rows).items()}
+        assert bench.rows(name).to_pydict() == twice, name
+    assert unsettled(settled) == {}
+
+
+def put(bench: Bench, rows: pa.Table, name: str, file: str) -> None:
+    """Write one file of the source of `name`."""
+    place = bench.folder / name / file
+    place.parent.mkdir(exist_ok=True)
+    (csv.write_csv if file.endswith(".csv") else pq.write_table)(rows, place)
+
+
+def filled(rows: pa.Table) -> dict[str, list[Any]]:
+    """The values of `rows` under the columns of BASE, with nulls for the ones it lacks."""
+    have = rows.to_pydict()
+    return {name: have.get(name, [None] * rows.num_rows) for name in BASE.column_names}
 
 
 # Other formats, places, facts

@@ -29,7 +29,10 @@ class ShapedBatch(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """How source columns become output columns: (source, output) pairs and both schemas."""
+    """How source columns become output columns: (source, output) pairs and both schemas.
+
+    A column of the output without a pair is written as nulls.
+    """
 
     columns: tuple[tuple[str, str], ...]
     source: TableSchema
@@ -146,10 +149,12 @@ def _shape(
         (renames or {}).get(name, name): rows.column(i) for i, name in enumerate(rows.schema.names)
     }
     fixed = dict(constants)
+    source_of = {output: source for source, output in shape.columns}
     arrays: list[pa.Array] = []
-    for (source, output), field in zip(shape.columns, target, strict=True):
+    for field in target:
+        source = source_of.get(field.name)
         if source in have:
-            arrays.append(_cast(have[source], field, output))
+            arrays.append(_cast(have[source], field, field.name))
         elif source in fixed and fixed[source] is not None:
             value = pa.scalar(fixed[source]).cast(field.type)
             arrays.append(pa.repeat(value, rows.num_rows))
