@@ -22,6 +22,9 @@ Reason = Literal["unknown-format", "mixed-formats", "no-files", "schemas", "cons
 _LOGS = {"_delta_log": "Delta", ".hoodie": "Hudi"}
 """Folders of table formats whose log says which files count; without it removed ones do too."""
 
+_OWN = frozenset({"_log", "_history", "_staging"})
+_OWN_ENTRY = re.compile(r"_log/[0-9]{20}(\.checkpoint)?\.json")
+
 
 class LayoutError(Exception):
     """These files make no table. `reason` is for the code, `detail` for the reader."""
@@ -42,6 +45,17 @@ def is_hidden(key: str) -> bool:
     """
     parts = key.split("/")
     return any(p.startswith(".") or (p.startswith("_") and "=" not in p) for p in parts)
+
+
+def own_filter(keys: Iterable[str]) -> Callable[[str], bool]:
+    """Return a test for the paths below an address: False for what batuta keeps about a dataset.
+
+    That is its log, history and staging where its log lies right under the address, and nothing
+    anywhere else: somebody may call a folder `_log` too.
+    """
+    if not any(_OWN_ENTRY.fullmatch(key) for key in keys):
+        return lambda _key: True
+    return lambda key: key.partition("/")[0] not in _OWN
 
 
 def refuse_other_log(keys: Iterable[str], address: str) -> None:

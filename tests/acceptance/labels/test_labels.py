@@ -39,6 +39,13 @@ def test_its_own_output_brought_in_again_keeps_its_label(home: Shell) -> None:
     refused(home)
 
 
+def test_its_own_output_copied_byte_for_byte_keeps_its_label(home: Shell) -> None:
+    home.well("data", "sync", "model/", "copy/", "--format", "files", "--yes")
+
+    assert home.entry("copy/", 0)["label"] == home.entry("model/", 0)["label"]
+    assert not [p for p in (home.folder / "copy").rglob("*.parquet") if "_log" in p.parts]
+
+
 def test_a_single_file_below_a_log_has_the_label_of_the_log(home: Shell) -> None:
     (part,) = (home.folder / "model").glob("part-*.parquet")
     declared(home, weak(f"model/{part.name}"))

@@ -65,6 +65,33 @@ def test_a_one_line_sync_is_released_by_its_place(shell: Shell) -> None:
     shell.well("data", "sync", "src/", "out/")
 
 
+# What a sync wrote can be synced on
+
+
+def test_a_sync_of_files_that_batuta_wrote_is_not_refused_for_the_names_of_its_log(
+    shell: Shell,
+) -> None:
+    shell.well("data", "sync", "src/", "there/")
+    (shell.folder / "src" / "rows.parquet").write_bytes(b"another content")
+    shell.well("data", "sync", "src/", "there/")
+    assert (shell.folder / "there" / "_history").is_dir()
+
+    shell.well("data", "sync", "there/", "back/")
+
+    assert [p.name for p in (shell.folder / "back").rglob("*.parquet")] == ["rows.parquet"]
+    assert (shell.folder / "back" / "rows.parquet").read_bytes() == b"another content"
+    shell.well("data", "verify", "back/")
+    assert shell.well("data", "sync", "there/", "back/").startswith("No changes")
+
+
+def test_a_folder_that_somebody_else_calls_log_is_still_refused(shell: Shell) -> None:
+    (shell.folder / "src" / "_log").mkdir()
+    (shell.folder / "src" / "_log" / "access.txt").write_text("GET /")
+
+    assert shell("data", "sync", "src/", "out/") != 0
+    assert "LOG111" in shell.said
+
+
 # What nobody asked to change stays as the log records it
 
 

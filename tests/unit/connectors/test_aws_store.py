@@ -221,6 +221,20 @@ def test_an_opaque_prefix_is_everything_under_it(
     assert again == state
 
 
+@pytest.mark.parametrize("entry", [f"{0:020d}.json", f"{20:020d}.checkpoint.json"])
+def test_what_batuta_keeps_beside_its_own_files_is_left_out_of_an_opaque_prefix(
+    files: S3Files, source: S3Source, bucket: Place, entry: str
+) -> None:
+    own = [f"_log/{entry}", "_history/0123456789abcdef/a", "_staging/work/x"]
+    for key in (*own, "a", "below/_log/x", "_logs"):
+        files.create(key, b"x")
+
+    state = source.observe(_spec(bucket.url, opaque=True), None)
+
+    assert [unit.key for unit in state.units] == ["_logs", "a", "below/_log/x"]
+    assert state.has_log is True
+
+
 def test_one_object_is_named_by_its_last_part_even_where_others_lie_below_it(
     files: S3Files, source: S3Source, bucket: Place
 ) -> None:

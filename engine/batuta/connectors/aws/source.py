@@ -18,6 +18,7 @@ from batuta.model.layout import (
     folder_note,
     format_of,
     is_hidden,
+    own_filter,
     pattern_filter,
     refuse_other_log,
 )
@@ -54,7 +55,8 @@ class S3Source:
         """Return the objects as one listing shows them; what `known` has unchanged is not read.
 
         A listing is no snapshot: each object is read later with `If-Match`. As a table, names
-        that begin with `_` or `.` are left out and footers are read through `open_input`.
+        that begin with `_` or `.` are left out and footers are read through `open_input`. Where
+        batuta's log lies right under the address, its own folders are left out in any case.
 
         Raises:
             ConnectorError: AWS1xx, or the format's own about an object.
@@ -65,8 +67,8 @@ class S3Source:
         bucket, base, every = self._rows(spec)
         address = f"s3://{bucket.name}/{base}"
         has_log = any(row.key.startswith(LOG) for row in every)
-        wanted = pattern_filter(spec.files)
-        rows = [row for row in every if wanted(row.key)]
+        wanted, copied = pattern_filter(spec.files), own_filter(row.key for row in every)
+        rows = [row for row in every if wanted(row.key) and copied(row.key)]
         if not spec.opaque:
             try:
                 refuse_other_log((row.key for row in every), address)

@@ -19,6 +19,7 @@ from batuta.model.layout import (
     LayoutError,
     folder_note,
     format_of,
+    own_filter,
     pattern_filter,
     refuse_other_log,
 )
@@ -45,6 +46,7 @@ class LocalSource:
     def observe(self, spec: SourceSpec, known: SourceState | None) -> SourceState:
         """Return the files as they are now; what `known` has with the same stamp is not opened.
 
+        Where batuta's log lies right under the address, its own folders are left out.
         As a table, names that begin with `_` or `.` are left out, folders `name=value/` that all
         files share become columns, and every file must be of one format.
 
@@ -113,9 +115,11 @@ class LocalSource:
             status = os.stat(path)
         if os.path.isdir(path):
             entries = list(walk(path, hidden=spec.opaque))
-            if not spec.opaque:
-                with faults.told(path):
-                    refuse_other_log(_folders_of(path), _address(spec))
+            if spec.opaque:
+                copied = own_filter(entry.key for entry in entries)
+                return [entry for entry in entries if copied(entry.key)]
+            with faults.told(path):
+                refuse_other_log(_folders_of(path), _address(spec))
             return entries
         check_regular(status, path)
         return [Entry(os.path.basename(path), path, status)]
