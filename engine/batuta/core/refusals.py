@@ -212,8 +212,8 @@ def no_merge_column(dataset: Dataset, missing: list[str]) -> Diagnostic:
         code="PLN104",
         summary="A cursor or key column is not among the columns",
         detail=f"`incremental` of {dataset.address} names {', '.join(map(repr, missing))}, which"
-        " the dataset does not have after `columns`.",
-        fix="Name columns of the output, or include them.",
+        " the dataset does not have after `columns`, or the source has no more.",
+        fix="Name columns of the output that the source has, or include them.",
         locations=dataset.place("spec.incremental"),
         address=dataset.address,
     )

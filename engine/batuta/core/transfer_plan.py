@@ -134,7 +134,8 @@ def refuse_mode(case: Case, source: SourceState, shaped: Shape | None) -> Diagno
         return None
     if rule is not None and shaped is not None:
         named = {rule.cursor, *rule.key} - {None}
-        missing = sorted(str(name) for name in named - set(shaped.schema.names))
+        # A column that is gone and stays by a choice is nothing but nulls: no rows meet by it.
+        missing = sorted(str(name) for name in named - {output for _, output in shaped.columns})
         if missing:
             return refusals.no_merge_column(dataset, missing)
         if unfit := _unfit(rule, shaped.schema):

@@ -148,6 +148,23 @@ def test_a_column_that_a_new_file_lacks_is_written_as_nulls_by_force(bench: Benc
     assert unsettled(settled) == {}
 
 
+@pytest.mark.parametrize("gone", ["key", "cursor"])
+def test_a_key_or_cursor_that_is_gone_cannot_be_forced(bench: Bench, gone: str) -> None:
+    rows = pa.table({"key": [1, 2], "cursor": [1, 2], "v": [1, 2]})
+    bench.write({
+        "t": {"source": "t/", "destination": "out/t/", "format": "ald", "mode": "Incremental",
+              "incremental": {"cursor": "cursor", "key": ["key"]}, "onDrift": FORCED}
+    })  # fmt: skip
+    put(bench, rows, "t", "a.parquet")
+    bench.settle()
+    put(bench, rows.drop_columns([gone]), "t", "a.parquet")
+
+    envelope = bench.plan(allow_data_loss=("t",))
+
+    assert "PLN104" in str(envelope.plan.actions)
+    assert bench.rows("t").to_pydict() == rows.to_pydict()
+
+
 def put(bench: Bench, rows: pa.Table, name: str, file: str) -> None:
     """Write one file of the source of `name`."""
     place = bench.folder / name / file
