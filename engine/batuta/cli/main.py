@@ -98,11 +98,14 @@ def _cancelled(invocation: Invocation) -> int:
 def _failed(error: Exception, given: list[str], invocation: Invocation) -> int:
     from batuta.cli.exit import Exit, of_error
     from batuta.cli.views import diagnostics
-    from batuta.model.diagnostic import BatutaError
+    from batuta.model.diagnostic import BatutaError, typed_again
 
     app = _app(invocation)
     if isinstance(error, BatutaError):
-        app.err.write(diagnostics.view(app.err.page, error.diagnostics, app.source))
+        found = error.diagnostics
+        if app.engine is not None and not app.engine.in_workspace:
+            found = typed_again(found)
+        app.err.write(diagnostics.view(app.err.page, found, app.source))
         return of_error(error)
 
     if isinstance(error, OSError) and error.errno in _ORDINARY:

@@ -7,6 +7,7 @@ from batuta.core.case import Case, preconditions, target
 from batuta.core.draft import Decision, stop
 from batuta.core.reasons import Why
 from batuta.core.removal import Removal, release, removed
+from batuta.model.diagnostic import typed_again
 from batuta.model.resource import Dataset, Origin
 
 
@@ -46,7 +47,8 @@ def _log_bars(case: Case, *, resync: bool) -> Decision | None:
     if state.condition == "damaged" and not (resync and snapshot is not None):
         typed = dataset.origin is Origin.COMMAND
         found = refusals.damaged(dataset.address, place, state, typed=typed)
-        return Decision(action=stop(case, Why.DESTINATION_DRIFT, (found, *state.problems)))
+        problems = typed_again(state.problems) if typed else state.problems
+        return Decision(action=stop(case, Why.DESTINATION_DRIFT, (found, *problems)))
     if snapshot is not None and is_taken_over(case) and not _may_take_over(case):
         found = refusals.other_resource(dataset, snapshot.entry.resource)
         return Decision(action=stop(case, Why.OTHER_OWNER, (found,)))

@@ -5,7 +5,9 @@ that the action at hand cannot go on; each carries at least one diagnostic. Anyt
 else that is raised is a bug and keeps its traceback.
 """
 
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -50,6 +52,15 @@ class Diagnostic:
     severity: Severity = Severity.ERROR
     locations: tuple[Location, ...] = ()
     address: str | None = None
+
+
+_RESYNC = re.compile(r"with `batuta apply --resync [^`]*`")
+
+
+def typed_again(found: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """Return findings with the way out of a one-line command, which no manifest stands behind."""
+    way = "by typing the command that made it again with `--resync`"
+    return tuple(replace(each, fix=_RESYNC.sub(way, each.fix)) for each in found)
 
 
 class BatutaError(Exception):

@@ -8,6 +8,7 @@ import os
 import secrets
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 from batuta.model.address import parse_address
 from batuta.model.dataset import Verification
 from batuta.model.decision import Approval
-from batuta.model.diagnostic import Diagnostic, StateLocked
+from batuta.model.diagnostic import Diagnostic, StateLocked, typed_again
 from batuta.model.event import RunReport
 from batuta.model.log import Head, LogEntry
 from batuta.model.plan import Envelope, Plan
@@ -172,7 +173,7 @@ class Engine(Parts):
         }  # fmt: skip
         return Observer(
             connections, self.pool, self.cache, self._errands(connections, upstreams), upstreams,
-            self.seals, self._at_rest,
+            self.seals, self._at_rest, self.in_workspace,
         )  # fmt: skip
 
     def recover(self) -> tuple[str, ...]:
@@ -288,9 +289,13 @@ class Engine(Parts):
     ) -> Verification:
         """Check a dataset's log and hash every part of it."""
         if accept_head is None:
-            return self.datasets.verify(where, None, told)
-        with leases.LeaseKeeper(self.store, "batuta data verify --accept-head"):
-            return self.datasets.verify(where, accept_head, told)
+            found = self.datasets.verify(where, None, told)
+        else:
+            with leases.LeaseKeeper(self.store, "batuta data verify --accept-head"):
+                found = self.datasets.verify(where, accept_head, told)
+        if self.in_workspace:
+            return found
+        return replace(found, problems=typed_again(found.problems))
 
     def import_dataset(self, where: str, *, write: bool) -> "Adoption":
         """Hash and describe what lies at a place without a log; if `write`, make it version 0."""

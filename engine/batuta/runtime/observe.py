@@ -18,7 +18,7 @@ from batuta.model.address import Address, parse_address
 from batuta.model.canonical import digest
 from batuta.model.connector import WayOut
 from batuta.model.dataset import DatasetStore
-from batuta.model.diagnostic import BatutaError, Diagnostic
+from batuta.model.diagnostic import BatutaError, Diagnostic, typed_again
 from batuta.model.event import Event, Observing
 from batuta.model.observed import DestinationState, SourceState
 from batuta.model.resource import Dataset, Mode, SourcePart, SourceSpec
@@ -71,6 +71,7 @@ class Observer:
     datasets: Mapping[str, Dataset] = field(default_factory=dict)
     seals: Seals | None = None
     at_rest: AtRest | None = None
+    in_workspace: bool = True
 
     def look(self, wanted: Sequence[Dataset], listen: Listen) -> dict[str, Seen]:
         """Return what was found, by dataset name; failures are values, not exceptions."""
@@ -175,7 +176,8 @@ class Observer:
     def _relative(self, diagnostics: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:
         """Name files as the manifests do: a plan says nothing of the machine that made it."""
         root = f"{self.connections.root}/"
-        return tuple(replace(d, detail=d.detail.replace(root, "")) for d in diagnostics)
+        found = tuple(replace(d, detail=d.detail.replace(root, "")) for d in diagnostics)
+        return found if self.in_workspace else typed_again(found)
 
     def source(self, dataset: Dataset, kept: dict[str, bytes]) -> SourceState:
         """Observe a dataset's source; what the cache should keep and has not is put into `kept`."""

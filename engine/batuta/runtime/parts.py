@@ -157,7 +157,7 @@ class Parts:
         return Observer(
             connections, self.pool, self.cache, self._errands(connections, datasets),
             datasets,
-            self.seals, self._at_rest,
+            self.seals, self._at_rest, self.in_workspace,
         )  # fmt: skip
 
     @cached_property

@@ -54,6 +54,30 @@ def test_a_one_line_sync_mends_its_destination(shell: Shell, damage: str) -> Non
     assert shell.well("data", "sync", "src/", "out/").startswith("No changes")
 
 
+@pytest.mark.parametrize("damage", ["shorter", "edited"])
+def test_without_a_workspace_no_way_out_names_a_command_that_needs_one(
+    shell: Shell, damage: str
+) -> None:
+    shell.well("data", "sync", "src/", "out/", "--format", "ald")
+    part = part_of(shell.folder / "out")
+    content = part.read_bytes()
+    at = len(content) // 2
+    edited = content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
+    part.write_bytes(content[:-5] if damage == "shorter" else edited)
+
+    for words in (("verify", "out/"), ("cat", "out/"), ("sync", "src/", "out/")):
+        code = shell("data", *words)
+        if code == 0:
+            assert (words[0], damage) == ("sync", "edited")  # only `verify` reads what it keeps
+            continue
+        assert "batuta apply" not in shell.said
+        assert "again with `--resync`" in shell.said
+    if damage == "edited":
+        assert shell("data", "sync", f"out/{part.name}", "far/", "--format", "parquet") != 0
+        assert "FMT141" in shell.said
+        assert "batuta apply" not in shell.said
+
+
 def test_a_one_line_sync_is_released_by_its_place(shell: Shell) -> None:
     shell.well("data", "sync", "src/", "out/")
     shutil.rmtree(shell.folder / "out")
