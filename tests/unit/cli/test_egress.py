@@ -85,6 +85,16 @@ def test_explain_says_which_rule_decides_and_where_it_stands(app: App, name: str
     golden.check(f"egress-explain-{name}.txt", written(app.out))
 
 
+def test_import_into_a_folder_that_is_not_there_makes_it(app: App, tmp_path: Path) -> None:
+    (tmp_path / "hosts.txt").write_text("lake.example.com\n")
+
+    words = ["egress", "import", "hosts", "hosts.txt", "--tier", "PrivateCloud"]
+    code = run([*words, "--out", "egress/h.yaml"], app)
+
+    assert code == 0, written(app.err)
+    assert "lake.example.com" in (tmp_path / "egress" / "h.yaml").read_text()
+
+
 def test_explain_as_json_holds_the_same(app: App) -> None:
     host = "127.0.0.1:8333"
     code = run(["egress", "explain", host, "--dataset", "unsaid", "--format", "json"], app)

@@ -90,6 +90,8 @@ def command(
         app.out.verbatim(text)
     else:
         there = path.exists()
+        with flow.writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
         flow.write_document(path, text)
         app.err.say(f"{'Replaced' if there else 'Wrote'} {out}. Check it with: batuta validate")
     return Exit.OK
