@@ -165,8 +165,20 @@ def carry_out(app: App, engine: "Engine", envelope: Envelope, run: Run) -> Exit:
     with listeners(app.err, events) as listen, clean_stop(app.err) as stop:
         done = engine.apply(envelope, listen, stop, run.lock_timeout_s)
     app.out.write(report.view(app.out.page, done, resume=run.resume, source=app.source))
+    if done.status == "done":
+        let_history_go(app, engine, envelope)
     code = of_report(done)
     return with_refusals(of_plan(envelope.plan) if code is Exit.OK else code, engine.refused)
+
+
+def let_history_go(app: App, engine: "Engine", envelope: Envelope) -> None:
+    """Delete history that is too old of what the plan leaves as it is, and say so."""
+    with listeners(app.err, None) as listen:
+        files = engine.let_history_go(envelope, listen)
+    if files:
+        app.err.say(
+            f"{figures.counted(files, 'superseded file')} older than `history` keeps deleted."
+        )
 
 
 @contextmanager
@@ -208,6 +220,8 @@ def plan_and_apply(
         refused = agree(app, envelope.plan, replace(consent, allow_data_loss=allowed))
         records = refused is Exit.OK and tally(envelope.plan).adopted > 0
         if refused is not None and not records:
+            if refused is Exit.OK:
+                let_history_go(app, engine, envelope)
             return refused
         try:
             return carry_out(app, engine, envelope, run)

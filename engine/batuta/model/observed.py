@@ -108,6 +108,8 @@ class DestinationState:
     no `_log/`. `dataset`: a log that can be read; `snapshot` is its head. `damaged`: a log
     that cannot be read, or parts that are missing or have another size; `problems` says which.
     `strangers` are files there that the log does not name. `free_bytes` is None on object stores.
+    `oldest_history_ns` is when the oldest superseded file was written (nanoseconds since 1970,
+    UTC), None where there is no history: it was superseded then at the earliest.
     """
 
     address: str
@@ -116,6 +118,7 @@ class DestinationState:
     strangers: tuple[str, ...] = ()
     free_bytes: int | None = None
     problems: tuple[Diagnostic, ...] = ()
+    oldest_history_ns: int | None = None
 
     @property
     def head(self) -> Head | None:

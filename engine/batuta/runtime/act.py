@@ -328,6 +328,7 @@ class Act:
         )
         self.witness.committing(action, Confined.of(()))
         head = dataset.commit(entry, action.preconditions.head, ())
+        dataset.expire(action.target.history, wall_s())
         return ActResult(
             writes=[
                 put_resource(self._record(action, entry, head)),

@@ -8,6 +8,7 @@ import os
 import secrets
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,7 +23,7 @@ from batuta.model.log import Head, LogEntry
 from batuta.model.plan import Envelope, Plan
 from batuta.model.resource import Dataset
 from batuta.model.state import Lease, ResourceRecord, RunRecord, StepRecord
-from batuta.runtime.clock import now_utc
+from batuta.runtime.clock import now_utc, wall_s
 from batuta.runtime.load import Validation
 from batuta.runtime.parts import Listen, Parts, WorkspaceOptions
 from batuta.runtime.staging import WORK, remove_empty, tidy
@@ -135,6 +136,27 @@ class Engine(Parts):
             scratch=self._places.scratch, seen=seen, lock_timeout_s=lock_timeout_s,
         )  # fmt: skip
         return applier.apply(request, listen, stop)
+
+    def let_history_go(self, envelope: Envelope, listen: Listen) -> int:
+        """Delete history that is too old of the datasets for which a plan has nothing to do.
+
+        Returns how many files went; 0 where another run holds the state, and for a plan that
+        was not made just now, since it looks at nothing that it does not change.
+
+        Raises:
+            BatutaError: what could not be deleted; the next run tries again.
+        """
+        if self._planned is None or self._planned[0] != envelope.digest:
+            return 0
+        from batuta.runtime.expiring import aged, let_go
+
+        found = aged(envelope.plan, self._planned[1], wall_s())
+        if not found:
+            return 0
+        way_out = self._way_out(envelope.plan.site, f"history-{secrets.token_hex(6)}", listen)
+        with suppress(StateLocked), leases.LeaseKeeper(self.store, "batuta apply"), way_out:
+            return let_go(found, self.observer, wall_s())
+        return 0
 
     def _manifests(self, saved: bool) -> dict[str, str]:
         """Digests of the documents now; a saved plan may be applied without any."""

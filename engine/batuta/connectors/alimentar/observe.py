@@ -7,7 +7,7 @@ from batuta.connectors.alimentar.intents import all_intents
 from batuta.connectors.alimentar.log import Log, open_log
 from batuta.connectors.alimentar.place import by_path, place_of
 from batuta.connectors.alimentar.sealing import head_problem
-from batuta.model.connector import Files
+from batuta.model.connector import FileInfo, Files
 from batuta.model.diagnostic import ConnectorError, Diagnostic
 from batuta.model.log import Part
 from batuta.model.observed import DestinationState
@@ -25,7 +25,8 @@ def observe(files: Files, check: CheckSeal | None = None) -> DestinationState:
     free = files.free_bytes()
     if not files.exists():
         return DestinationState(address=files.location, condition="absent", free_bytes=free)
-    listed = by_path(files.list())
+    infos = tuple(files.list())
+    listed = by_path(infos)
     if not any(path.startswith(names.LOG) for path in listed):
         outside = tuple(path for path in listed if not path.startswith(names.STAGING))
         ours = {part.path for intent in all_intents(files).values() for part in intent.added}
@@ -57,6 +58,9 @@ def observe(files: Files, check: CheckSeal | None = None) -> DestinationState:
         strangers=strangers(files, log, listed),
         free_bytes=free,
         problems=named(problems, log.entry.resource),
+        oldest_history_ns=min(
+            (info.modified_ns for info in infos if _is_history(info)), default=None
+        ),
     )
 
 
@@ -81,6 +85,10 @@ def _is_own(path: str) -> bool:
     if path.startswith(names.HISTORY):
         return names.history_key(path) is not None
     return path.startswith(names.STAGING)
+
+
+def _is_history(info: FileInfo) -> bool:
+    return names.history_key(info.path) is not None
 
 
 def _part_problems(files: Files, log: Log, listed: dict[str, int]) -> tuple[Diagnostic, ...]:
