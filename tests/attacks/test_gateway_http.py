@@ -11,7 +11,7 @@ import pytest
 
 from batuta.core.egress.rules import Rule
 from batuta.model.diagnostic import ConnectorError, Diagnostic, Failure
-from batuta.model.signing import HttpRequest, Misused
+from batuta.model.request_signing import HttpRequest, Misused
 from batuta.runtime.egress.budget import Limits
 from batuta.runtime.egress.refusal import diagnostic_of
 from tests.attacks.far_side import BIG

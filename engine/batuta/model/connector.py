@@ -14,9 +14,9 @@ from batuta.model.egress import HostNeed
 from batuta.model.format import Format, OptionSpec
 from batuta.model.log import UnitRef
 from batuta.model.observed import SourceState, Unit
+from batuta.model.request_signing import StandIns
 from batuta.model.resource import SourceSpec
 from batuta.model.seal import NO_SEAL, Seal
-from batuta.model.signing import StandIns
 from batuta.model.tier import Network
 from batuta.model.transfer import Input, Partition, Position
 

@@ -23,9 +23,9 @@ from batuta.model.plan import Plan, TransferAction
 from batuta.model.resource import Dataset, SourcePart, SourceSpec
 from batuta.model.transfer import Input, Partition
 from batuta.runtime.borders import Border
+from batuta.runtime.folder_batches import FolderBatches, Folders
+from batuta.runtime.request_signer import RequestSigner
 from batuta.runtime.sandbox import levels
-from batuta.runtime.shares import Folders, Shares
-from batuta.runtime.signing import Signing
 from batuta.runtime.staging import WORK
 from batuta.runtime.worker.posting import Errand, Posting, Role, Way
 from batuta.runtime.worker.wire import Access
@@ -55,7 +55,7 @@ class Errands:
 
     `beyond` is the border of a place for which no dataset stands. `scratch` is where is staged
     what goes to an object store; `place_of` says where a Dataset lies that another one reads.
-    `signing` has the stand-ins of workers that are held to the gateway; None: there are none.
+    `signer` has the stand-ins of workers that are held to the gateway; None: there are none.
     """
 
     bounds: Callable[[str], Border]
@@ -63,9 +63,9 @@ class Errands:
     root: Path
     scratch: Path
     place_of: Callable[[str], Address | None]
-    signing: Signing | None = None
-    _control: Shares = field(default_factory=Shares)
-    _data: Shares = field(default_factory=Shares)
+    signer: RequestSigner | None = None
+    _control: FolderBatches = field(default_factory=FolderBatches)
+    _data: FolderBatches = field(default_factory=FolderBatches)
     _staged: dict[str, TransferAction] = field(default_factory=dict)
     _work: dict[str, TransferAction] = field(default_factory=dict)
     _salt: bytes = field(default_factory=lambda: secrets.token_bytes(16), repr=False)
@@ -126,16 +126,16 @@ class Errands:
             return Look(Errand(posting=near, dataset=name, uses=own.read), *access)
         way = self._way(border, border.source, ("GET", "HEAD"), CONTROL_UPLOAD_BYTES)
         stand_in = self._stand_in(spec, border)
-        if way is None or self.signing is None or stand_in is None:
+        if way is None or self.signer is None or stand_in is None:
             # Nothing would hold it to the gateway: it lists and signs with the keys themselves.
             holder, way = self._holder(*access), replace(way, keeps=True) if way else None
         else:
-            holder, hook = stand_in, self.signing.hook(stand_in)
+            holder, hook = stand_in, self.signer.hook(stand_in)
             way = replace(way, policy=inspected(way.policy), credentials=hook)
             first, inner = access
             access = (
-                self.signing.disguised(spec.address, first, stand_in),
-                inner and self.signing.disguised(spec.address, inner, stand_in),
+                self.signer.disguised(spec.address, first, stand_in),
+                inner and self.signer.disguised(spec.address, inner, stand_in),
             )
         return Look(Errand(posting=replace(posting, way=way, holder=holder), dataset=name), *access)
 
@@ -144,17 +144,17 @@ class Errands:
             enforced = levels.choose(border.need).enforced
         except BatutaError:
             return None  # no worker will be started, and who starts it says why
-        if not enforced or self.signing is None or part.address is None:
+        if not enforced or self.signer is None or part.address is None:
             return None
-        return self.signing.stand_in(part.address, part.platform)
+        return self.signer.stand_in(part.address, part.platform)
 
     def inputs(self, found: Iterable[Input]) -> tuple[Input, ...]:
-        """Return what a control worker listed, signed for data workers. Raises as `Signing`."""
-        return tuple(found) if self.signing is None else self.signing.inputs(found)
+        """Return what a control worker listed, signed for data workers. Raises as `signer`."""
+        return tuple(found) if self.signer is None else self.signer.inputs(found)
 
     def partitions(self, found: Iterable[Partition]) -> tuple[Partition, ...]:
-        """Return what a control worker cut, signed for data workers. Raises as `Signing`."""
-        return tuple(found) if self.signing is None else self.signing.partitions(found)
+        """Return what a control worker cut, signed for data workers. Raises as `signer`."""
+        return tuple(found) if self.signer is None else self.signer.partitions(found)
 
     def _at_work(self, name: str, read: tuple[str, ...]) -> Errand | None:
         """Return the errand of a dataset's data worker where that may list the source as well.

@@ -28,12 +28,12 @@ from batuta.runtime.at_rest import AtRest
 from batuta.runtime.cache import Cache
 from batuta.runtime.connections import Connections
 from batuta.runtime.errands import Errands
+from batuta.runtime.folder_batches import BATCH_DATASETS
+from batuta.runtime.interning import Interner
 from batuta.runtime.registry import connectors, formats
 from batuta.runtime.retried import RetriedFiles
 from batuta.runtime.retry import retrying
 from batuta.runtime.seals import Seals
-from batuta.runtime.shares import SHARED
-from batuta.runtime.sharing import Sharing
 from batuta.runtime.uniting import Opened
 from batuta.runtime.worker.pool import WorkerPool, answer_of, decoded
 from batuta.runtime.worker.wire import ObserveRequest, PartitionsRequest, Reply, Request
@@ -77,7 +77,7 @@ class Observer:
         """Return what was found, by dataset name; failures are values, not exceptions."""
         self.errands.gather(wanted)
         done = 0
-        sharing = Sharing()
+        interner = Interner()
         guard = threading.Lock()
         found: dict[str, Seen] = {}
         fresh: dict[str, bytes] = {}
@@ -86,7 +86,7 @@ class Observer:
             nonlocal done
             seen, kept = self._look_at(dataset)
             with guard:
-                found[dataset.name] = sharing.of(seen)
+                found[dataset.name] = interner.of(seen)
                 fresh.update(kept)
                 done += 1
                 listen(Observing(done=done, total=len(wanted), what=dataset.name))
@@ -105,7 +105,7 @@ class Observer:
             for future in [threads.submit(several) for _ in range(min(_THREADS, len(wanted)))]:
                 future.result()
         self.cache.put("source", fresh)
-        if len(wanted) > SHARED:
+        if len(wanted) > BATCH_DATASETS:
             self.pool.close()  # what waits stands where looking ended, not where work begins
         return found
 

@@ -204,7 +204,7 @@ class Parts:
 
     def _errands(self, connections: "Connections", datasets: Mapping[str, Dataset]) -> "Errands":
         from batuta.runtime.errands import Errands
-        from batuta.runtime.signing import Signing
+        from batuta.runtime.request_signer import RequestSigner
 
         def place_of(name: str) -> Address | None:
             return datasets[name].destination if name in datasets else None
@@ -218,7 +218,7 @@ class Parts:
         return Errands(
             bounds=bounds, beyond=beyond,
             root=self.root, scratch=self._places.scratch, place_of=place_of,
-            signing=Signing(connections),
+            signer=RequestSigner(connections),
         )  # fmt: skip
 
     @property

@@ -38,10 +38,10 @@ from batuta.model.state import ResourceRecord
 from batuta.runtime.approvals import standing
 from batuta.runtime.borders import Border, Borders, bare
 from batuta.runtime.connections import format_targets
+from batuta.runtime.interning import Interner
 from batuta.runtime.keeping import Keeping
 from batuta.runtime.observe import Observer, Seen
 from batuta.runtime.proofs import Proofs
-from batuta.runtime.sharing import Sharing
 from batuta.runtime.state.labels import spent
 from batuta.runtime.state.store import StateStore
 
@@ -128,9 +128,9 @@ class Planner:
 
     def _records(self, request: PlanRequest) -> dict[str, ResourceRecord]:
         """What the state remembers, by address; offline nothing else is kept beside it."""
-        sharing = Sharing()
+        interner = Interner()
         found = self.store.resources()
-        return {r.address: r if request.offline else sharing.of(r) for r in found}
+        return {r.address: r if request.offline else interner.of(r) for r in found}
 
     def _beforehand(self, borders: Borders, dataset: Dataset, request: PlanRequest) -> Beforehand:
         """Decide what can be decided before a dataset is looked at."""

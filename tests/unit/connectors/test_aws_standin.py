@@ -11,7 +11,7 @@ from batuta.connectors.aws.wire import Bucket
 from batuta.model.address import parse_address
 from batuta.model.canonical import Json
 from batuta.model.connector import Connection
-from batuta.model.signing import HttpRequest, Misused
+from batuta.model.request_signing import HttpRequest, Misused
 
 NAME = "0123456789ABCDEF0123"
 REAL = {"accessKeyId": "AKREAL", "secretAccessKey": "real/secret", "sessionToken": "tok+en="}

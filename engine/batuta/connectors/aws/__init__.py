@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from batuta.model.address import Address
     from batuta.model.connector import Connection, Files, Source
     from batuta.model.egress import HostNeed
-    from batuta.model.signing import StandIns
+    from batuta.model.request_signing import StandIns
 
 
 def _source(connection: "Connection") -> "Source":

@@ -20,7 +20,7 @@ from batuta.connectors.aws.wire import EXPIRES_S, Bucket, Endpoint
 from batuta.model.address import Address
 from batuta.model.connector import Connection
 from batuta.model.diagnostic import Failure
-from batuta.model.signing import HttpRequest, Misused, StandIns
+from batuta.model.request_signing import HttpRequest, Misused, StandIns
 
 _CREDENTIAL = re.compile(r"([A-Z0-9]{1,64})/\d{8}/([a-z0-9-]{1,40})/s3/aws4_request")
 _HEADER = re.compile(r"AWS4-HMAC-SHA256 Credential=([^,\s]+)")

@@ -17,7 +17,7 @@ from batuta.core.egress import verdict
 from batuta.core.egress.codes import Code, Refused
 from batuta.core.egress.inspection import Inside, judge_request
 from batuta.model.diagnostic import BatutaError
-from batuta.model.signing import HttpRequest, Misused
+from batuta.model.request_signing import HttpRequest, Misused
 from batuta.runtime.egress.budget import Ledger, Meter, OverBudget
 from batuta.runtime.egress.channel import Channel, Plain, Served
 from batuta.runtime.egress.connection import (

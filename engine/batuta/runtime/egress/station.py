@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from batuta.core.egress.policy import Policy
-from batuta.model.signing import HttpRequest
+from batuta.model.request_signing import HttpRequest
 from batuta.runtime.egress.audit import AuditLog, Row
 from batuta.runtime.egress.authority import RunAuthority
 from batuta.runtime.egress.budget import Ledger, Limits

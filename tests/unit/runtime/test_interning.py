@@ -7,7 +7,7 @@ import msgspec
 from batuta.model.log import Label
 from batuta.model.table import Column, TableSchema
 from batuta.model.tier import Tier
-from batuta.runtime.sharing import Sharing
+from batuta.runtime.interning import Interner
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +35,8 @@ def decoded(thing: Thing) -> Thing:
 
 
 def test_what_was_decoded_twice_is_there_once() -> None:
-    sharing = Sharing()
-    one, other = sharing.of(decoded(THING)), sharing.of(decoded(THING))
+    interner = Interner()
+    one, other = interner.of(decoded(THING)), interner.of(decoded(THING))
 
     assert one == other == THING
     assert one.name is other.name
@@ -47,18 +47,18 @@ def test_what_was_decoded_twice_is_there_once() -> None:
 
 
 def test_values_that_are_equal_and_of_another_type_stay_apart() -> None:
-    sharing = Sharing()
-    sharing.of(Thing(name="Standard", numbers=(1,), options=(("tier", Tier.STANDARD),)))
-    other = sharing.of(Thing(name="b", numbers=(True,), options=(("tier", "Standard"),)))
+    interner = Interner()
+    interner.of(Thing(name="Standard", numbers=(1,), options=(("tier", Tier.STANDARD),)))
+    other = interner.of(Thing(name="b", numbers=(True,), options=(("tier", "Standard"),)))
 
     assert repr(other.numbers) == "(True,)"
     assert repr(other.options) == "(('tier', 'Standard'),)"
-    assert sharing.of(Tier.STANDARD) is Tier.STANDARD
+    assert interner.of(Tier.STANDARD) is Tier.STANDARD
 
 
 def test_what_is_remembered_is_bounded() -> None:
-    sharing = Sharing()
+    interner = Interner()
     for number in range(20_000):
-        sharing.of(Thing(name=f"thing {number}"))
+        interner.of(Thing(name=f"thing {number}"))
 
-    assert len(sharing._known) < 5_000
+    assert len(interner._known) < 5_000

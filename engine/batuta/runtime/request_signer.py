@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from batuta.model.address import Address
 from batuta.model.diagnostic import BatutaError, Diagnostic, Failure
-from batuta.model.signing import HttpRequest, Misused, StandIns
+from batuta.model.request_signing import HttpRequest, Misused, StandIns
 from batuta.model.transfer import Input, Partition
 from batuta.runtime.clock import monotonic_s
 from batuta.runtime.connections import Connections
@@ -38,7 +38,7 @@ class _Place(NamedTuple):
 
 
 @dataclass
-class Signing:
+class RequestSigner:
     """The stand-ins of one engine; any thread may use it."""
 
     connections: Connections

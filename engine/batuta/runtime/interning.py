@@ -11,8 +11,8 @@ T = TypeVar("T")
 _MOST = 4096
 
 
-class Sharing:
-    """Lets values share equal parts. Only for frozen values that nobody else has yet.
+class Interner:
+    """Interns the parts of values: equal ones are kept once. For frozen values that nobody has yet.
 
     It remembers so many parts and then begins anew: what all have in common is soon met again.
     """
@@ -21,27 +21,27 @@ class Sharing:
         self._known: dict[Any, Any] = {}
 
     def of(self, value: T) -> T:
-        """Return a value that equals `value`; texts, tuples and dataclasses in it are shared."""
+        """Return a value that equals `value`; texts, tuples and dataclasses in it are interned."""
         if len(self._known) > _MOST:
             self._known = {}
-        return self._shared(value)  # type: ignore[no-any-return]  # of the type that came in
+        return self._interned(value)  # type: ignore[no-any-return]  # of the type that came in
 
-    def _shared(self, value: Any) -> Any:
+    def _interned(self, value: Any) -> Any:
         kind = type(value)
         if kind is str or kind is int:
             return self._known.setdefault((kind, value), value)
         # Named by the very parts that it has: by value, `(1,)` and `(True,)` would be one.
         parts: list[int] = []
         if kind is tuple:
-            value = tuple([self._shared(each) for each in value])
+            value = tuple([self._interned(each) for each in value])
             parts = [id(each) for each in value]
         elif (fields := getattr(kind, "__dataclass_fields__", None)) is not None:
             for name in fields:
                 inner = getattr(value, name)
-                shared = self._shared(inner)
-                if shared is not inner:
-                    object.__setattr__(value, name, shared)
-                parts.append(id(shared))
+                kept = self._interned(inner)
+                if kept is not inner:
+                    object.__setattr__(value, name, kept)
+                parts.append(id(kept))
         else:
             return value
         return self._known.setdefault((kind, *parts), value)

@@ -14,13 +14,13 @@ from batuta.model.canonical import Json
 from batuta.model.connector import Connection
 from batuta.model.diagnostic import BatutaError
 from batuta.model.log import UnitRef
+from batuta.model.request_signing import HttpRequest, Misused
 from batuta.model.resource import Platform
-from batuta.model.signing import HttpRequest, Misused
 from batuta.model.tier import Network
 from batuta.model.transfer import Input, Partition, Segment
-from batuta.runtime import signing as module
+from batuta.runtime import request_signer as module
 from batuta.runtime.connections import Connections
-from batuta.runtime.signing import Signing
+from batuta.runtime.request_signer import RequestSigner
 
 ENDPOINT = "http://127.0.0.1:8333"
 ENVIRONMENT = {"LAKE_ID": "AKLAKE", "LAKE_KEY": "lake", "MINE_ID": "AKMINE", "MINE_KEY": "mine"}
@@ -43,13 +43,15 @@ def environment() -> dict[str, str]:
 
 
 @pytest.fixture
-def signing(tmp_path: Path, environment: dict[str, str]) -> Signing:
+def signer(tmp_path: Path, environment: dict[str, str]) -> RequestSigner:
     platforms = {"lake": _platform("lake", "LAKE"), "mine": _platform("mine", "MINE")}
-    return Signing(Connections(platforms=platforms, environment=environment, root=tmp_path))
+    return RequestSigner(Connections(platforms=platforms, environment=environment, root=tmp_path))
 
 
-def _stand_in(signing: Signing, platform: str = "lake", address: str = "s3://lake/raw/") -> str:
-    name = signing.stand_in(parse_address(address), platform)
+def _stand_in(
+    signer: RequestSigner, platform: str = "lake", address: str = "s3://lake/raw/"
+) -> str:
+    name = signer.stand_in(parse_address(address), platform)
     assert name is not None
     return name
 
@@ -66,35 +68,35 @@ def _key_of(found: Input) -> str:
     return parse_qs(urlsplit(found.url).query)["X-Amz-Credential"][0].partition("/")[0]
 
 
-def test_each_platform_and_bucket_has_a_stand_in_of_its_own(signing: Signing) -> None:
-    lake = _stand_in(signing)
-    assert _stand_in(signing, address="s3://lake/other/") == lake
-    others = {_stand_in(signing, "mine"), _stand_in(signing, address="s3://pond/raw/")}
+def test_each_platform_and_bucket_has_a_stand_in_of_its_own(signer: RequestSigner) -> None:
+    lake = _stand_in(signer)
+    assert _stand_in(signer, address="s3://lake/other/") == lake
+    others = {_stand_in(signer, "mine"), _stand_in(signer, address="s3://pond/raw/")}
     assert len({lake, *others}) == 3
-    assert signing.stand_in(parse_address("data/"), None) is None
+    assert signer.stand_in(parse_address("data/"), None) is None
 
 
-def test_a_worker_is_handed_the_stand_in_and_no_key(signing: Signing) -> None:
-    access, _ = signing.connections.access(RAW, "lake")
+def test_a_worker_is_handed_the_stand_in_and_no_key(signer: RequestSigner) -> None:
+    access, _ = signer.connections.access(RAW, "lake")
     assert "AKLAKE" in access.secrets.values()
 
-    handed = signing.disguised(RAW, access, _stand_in(signing))
+    handed = signer.disguised(RAW, access, _stand_in(signer))
 
     assert set(handed.secrets) == {"accessKeyId", "secretAccessKey"}
     assert not set(handed.secrets.values()) & set(ENVIRONMENT.values())
     assert replace(handed, secrets=access.secrets) == access
 
 
-def test_inputs_are_signed_with_the_keys_of_their_own_platform(signing: Signing) -> None:
-    lake, mine = _input(_stand_in(signing)), _input(_stand_in(signing, "mine"))
+def test_inputs_are_signed_with_the_keys_of_their_own_platform(signer: RequestSigner) -> None:
+    lake, mine = _input(_stand_in(signer)), _input(_stand_in(signer, "mine"))
     local = Input(key="x", url="file:///x", size_bytes=1, validator="")
 
-    found = signing.inputs([lake, local, mine])
+    found = signer.inputs([lake, local, mine])
 
     assert [_key_of(found[0]), _key_of(found[2])] == ["AKLAKE", "AKMINE"]
     assert found[1] == local
     segment = Segment(input=lake, unit=UnitRef("a.csv", "v"))
-    (partition,) = signing.partitions([Partition(id="p", segments=(segment,))])
+    (partition,) = signer.partitions([Partition(id="p", segments=(segment,))])
     assert _key_of(partition.segments[0].input) == "AKLAKE"
 
 
@@ -102,55 +104,55 @@ def test_inputs_are_signed_with_the_keys_of_their_own_platform(signing: Signing)
     "url",
     ["https://h:99999/x", "https://[bad/x", "ftp://h/x", "", "http://127.0.0.1:8333/lake/a?x=1"],
 )
-def test_what_no_stand_in_signed_stays_as_it_is(signing: Signing, url: str) -> None:
-    _stand_in(signing)
+def test_what_no_stand_in_signed_stays_as_it_is(signer: RequestSigner, url: str) -> None:
+    _stand_in(signer)
     found = Input(key="x", url=url, size_bytes=1, validator="")
 
-    assert signing.inputs([found]) == (found,)
+    assert signer.inputs([found]) == (found,)
 
 
-def test_a_workers_header_does_not_lead_the_driver_to_another_bucket(signing: Signing) -> None:
-    found = replace(_input(_stand_in(signing)), headers=(("Host", "payroll.test"),))
+def test_a_workers_header_does_not_lead_the_driver_to_another_bucket(signer: RequestSigner) -> None:
+    found = replace(_input(_stand_in(signer)), headers=(("Host", "payroll.test"),))
 
     with pytest.raises(Misused, match="AWS126"):
-        signing.inputs([found])
+        signer.inputs([found])
 
 
-def test_a_stand_in_is_good_for_the_worker_that_has_it(signing: Signing) -> None:
-    lake, mine = _stand_in(signing), _stand_in(signing, "mine")
+def test_a_stand_in_is_good_for_the_worker_that_has_it(signer: RequestSigner) -> None:
+    lake, mine = _stand_in(signer), _stand_in(signer, "mine")
     parts = urlsplit(_input(mine).url)
     request = HttpRequest(
         scheme="http", method="GET", host="127.0.0.1", port=8333,
         target=f"{parts.path}?{parts.query}", headers=(("host", parts.netloc),),
     )  # fmt: skip
-    assert "AKMINE" in signing.hook(mine)(request).target
+    assert "AKMINE" in signer.hook(mine)(request).target
 
     with pytest.raises(Misused, match="EGR310"):
-        signing.hook(lake)(request)
+        signer.hook(lake)(request)
 
     plain = replace(request, target="/lake/raw/a.csv")
-    assert signing.hook(lake)(plain) == plain
+    assert signer.hook(lake)(plain) == plain
 
 
 def test_keys_that_cannot_be_had_are_no_misuse_and_are_asked_for_again_later(
-    signing: Signing, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    signer: RequestSigner, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = _input(_stand_in(signing))
+    found = _input(_stand_in(signer))
     del environment["LAKE_KEY"]
     with pytest.raises(BatutaError, match="SEC101") as failed:
-        signing.inputs([found])
+        signer.inputs([found])
     assert not isinstance(failed.value, Misused)
 
     environment["LAKE_KEY"] = "again"
     monkeypatch.setattr(module, "KEPT_S", 0.0)
 
-    assert _key_of(signing.inputs([found])[0]) == "AKLAKE"
+    assert _key_of(signer.inputs([found])[0]) == "AKLAKE"
 
 
 def test_whoever_waits_for_keys_holds_nobody_up_that_needs_others(
-    signing: Signing, monkeypatch: pytest.MonkeyPatch
+    signer: RequestSigner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lake, mine = _input(_stand_in(signing)), _input(_stand_in(signing, "mine"))
+    lake, mine = _input(_stand_in(signer)), _input(_stand_in(signer, "mine"))
     asked, go = threading.Event(), threading.Event()
     own = Connections.own
 
@@ -161,11 +163,11 @@ def test_whoever_waits_for_keys_holds_nobody_up_that_needs_others(
         return own(self, address, name)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Connections, "own", slow)
-    waiting = threading.Thread(target=signing.inputs, args=([lake],))
+    waiting = threading.Thread(target=signer.inputs, args=([lake],))
     waiting.start()
     assert asked.wait(30)
 
-    assert _key_of(signing.inputs([mine])[0]) == "AKMINE"
+    assert _key_of(signer.inputs([mine])[0]) == "AKMINE"
 
     go.set()
     waiting.join(30)
