@@ -16,7 +16,7 @@ from batuta.cli.exit import Exit, of_diagnostics, of_plan, of_report, with_refus
 from batuta.cli.interrupt import clean_stop
 from batuta.cli.views import diagnostics, figures, plan_text, questions, report
 from batuta.cli.views.progress import listeners
-from batuta.cli.views.tally import costs, errors_of, is_change, loses_data, tally
+from batuta.cli.views.tally import allows, costs, errors_of, is_change, loses_data, tally
 from batuta.model.diagnostic import BatutaError, Diagnostic, StalePlan
 from batuta.model.plan import Blocked, Envelope, Plan
 from batuta.model.resource import DriftChoice
@@ -58,9 +58,19 @@ def make(app: App, engine: "Engine", request: "PlanRequest") -> Envelope:
         return engine.plan(request, listen)
 
 
-def show(app: App, envelope: Envelope, next_command: str | None = None) -> None:
-    """Write the plan to the output stream; None where this very command goes on to apply it."""
-    view = plan_text.PlanView(next_command=next_command, source=app.source)
+def show(
+    app: App,
+    envelope: Envelope,
+    next_command: str | None = None,
+    *,
+    allowed: tuple[str, ...] = (),
+) -> None:
+    """Write the plan to the output stream.
+
+    `next_command` applies it, with the losses that are `allowed`; None where this very command
+    goes on to do that.
+    """
+    view = plan_text.PlanView(next_command=next_command, allowed=allowed, source=app.source)
     app.out.write(plan_text.view(app.out.page, envelope, view))
 
 
@@ -146,11 +156,6 @@ def _agree_to_cost(app: App, plan: Plan, consent: Consent) -> Exit | None:
     return None if app.agrees(question, prompt) else _declined(app)
 
 
-def allows(allowed: tuple[str, ...], address: str) -> bool:
-    """True where `address` was allowed, as `Dataset/NAME` or `NAME`."""
-    return address in allowed or address.partition("/")[2] in allowed
-
-
 def _declined(app: App) -> Exit:
     app.err.say("Nothing was applied.")
     return Exit.CANCELLED
@@ -214,9 +219,9 @@ def plan_and_apply(
             app.err.say("Nothing was applied.")
             return settled
         envelope, answered = settled
-        show(app, envelope)
         # Who answered for a dataset just now is not asked about its loss once more.
         allowed = (*consent.allow_data_loss, *answered.allow_data_loss, *answered.drift_answers)
+        show(app, envelope, allowed=allowed)
         refused = agree(app, envelope.plan, replace(consent, allow_data_loss=allowed))
         records = refused is Exit.OK and tally(envelope.plan).adopted > 0
         if refused is not None and not records:

@@ -95,9 +95,11 @@ def removed(gone: Removal, why: Why) -> Decision:
         reasons=(reason(why),),
         effect=Effect.LOSES,
         paths=paths,
+        history=state.history,
         rows=snapshot.rows if snapshot else None,
     )
-    return Decision(action=action, files_gone=len(paths) if why is Why.DOCUMENT_GONE else 0)
+    gone_files = len(paths) + len(state.history)
+    return Decision(action=action, files_gone=gone_files if why is Why.DOCUMENT_GONE else 0)
 
 
 def _why_not(gone: Removal, state: DestinationState) -> tuple[Why, Diagnostic] | None:

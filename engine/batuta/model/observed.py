@@ -107,15 +107,17 @@ class DestinationState:
     `absent`: no folder or no object. `empty`: a folder without files. `foreign`: files, but
     no `_log/`. `dataset`: a log that can be read; `snapshot` is its head. `damaged`: a log
     that cannot be read, or parts that are missing or have another size; `problems` says which.
-    `strangers` are files there that the log does not name. `free_bytes` is None on object stores.
-    `oldest_history_ns` is when the oldest superseded file was written (nanoseconds since 1970,
-    UTC), None where there is no history: it was superseded then at the earliest.
+    `strangers` are files there that the log does not name; `history` those that it keeps of
+    earlier versions. `oldest_history_ns` is when the oldest of these was written (nanoseconds
+    since 1970, UTC), None where there is none: it was superseded then at the earliest.
+    `free_bytes` is None on object stores.
     """
 
     address: str
     condition: Condition
     snapshot: Snapshot | None = None
     strangers: tuple[str, ...] = ()
+    history: tuple[str, ...] = ()
     free_bytes: int | None = None
     problems: tuple[Diagnostic, ...] = ()
     oldest_history_ns: int | None = None

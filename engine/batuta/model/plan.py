@@ -195,9 +195,13 @@ class Move(_Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delete(_Step):
-    """Data that batuta made goes. `paths` and `rows` are listed before it runs."""
+    """Data that batuta made goes, and its log. What goes is listed before it runs.
+
+    `paths` are the current files, which have `rows`; `history` those of earlier versions.
+    """
 
     paths: tuple[str, ...] = ()
+    history: tuple[str, ...] = ()
     rows: int | None = None
     kind: Literal["delete"] = "delete"
 

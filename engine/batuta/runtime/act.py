@@ -351,7 +351,7 @@ class Act:
             batuta_version=batuta.__version__, plan=self.plan_digest, added=(), removed=(),
         )  # fmt: skip
         dataset.delete(entry, base)
-        return ActResult(writes=forgets, files=len(action.paths))
+        return ActResult(writes=forgets, files=len(action.paths) + len(action.history))
 
     def release(self, action: Release) -> ActResult:
         """Forget the resource; its data stays."""

@@ -295,6 +295,48 @@ def test_destroy_lists_what_goes_and_asks(workspace: Shell) -> None:
     assert not (workspace.folder / "out/example/example.csv").exists()
 
 
+def test_destroy_lists_files_of_earlier_versions_and_asks_for_no_consent_it_has(
+    table: Shell,
+) -> None:
+    (table.folder / "data/t.csv").write_text("id,name\n1,x\n2,z\n")
+    assert sync(table) == 0
+    there = sorted(p.relative_to(table.folder / "out") for p in files_of(table.folder / "out"))
+    listed = [str(path) for path in there if not str(path).startswith("_log")]
+    assert any(path.startswith("_history/") for path in listed)
+
+    assert table("destroy", "out/") == 3
+    assert "CLI104" in table.err
+
+    assert "deletes 1 file, 2 rows, and 1 file of earlier versions, with the log:" in table.out
+    assert all(path in table.out for path in listed)
+    assert "allowed already" in table.out
+    assert "--allow-data-loss" not in table.out + table.err
+    assert table("destroy", "out/", "--yes") == 0
+    assert "2 files" in table.out.rpartition("done: 1")[2]
+    assert files_of(table.folder / "out") == []
+
+
+def files_of(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_a_loss_that_was_chosen_at_the_question_is_not_to_be_allowed_again(table: Shell) -> None:
+    drop_a_column(table)
+    assert sync(table, answers=["f\n"]) == 0
+    assert "allowed already" in table.out
+    assert "--allow-data-loss" not in table.out + table.err
+
+
+def test_a_dry_run_names_a_loss_once_in_the_command_that_goes_on(table: Shell) -> None:
+    drop_a_column(table)
+    flags = ("--on-drift", "Apply")
+    assert sync(table, *flags, "--dry-run") == 0
+    name = table.out.partition("--allow-data-loss '")[2].partition("'")[0]
+    assert sync(table, *flags, "--dry-run", "--allow-data-loss", name) == 0
+    assert table.out.count("--allow-data-loss") == 1
+    assert table.out.rstrip().splitlines()[-1].count(name) == 1
+
+
 def test_release_forgets_and_leaves_the_data(workspace: Shell) -> None:
     assert workspace("apply", "--yes") == 0
     (workspace.folder / "datasets/example.yaml").unlink()

@@ -104,9 +104,17 @@ def _orphan(raw: dict[str, Any]) -> Orphan:
     where = raw.get("destination", "dataset")
     return Orphan(
         record=build.record(facts, label, dataset.address, **dict(raw.get("record", {}))),
-        destination=build.destination(where, snapshot=shot if where == "dataset" else None),
+        destination=build.destination(
+            where,
+            snapshot=shot if where == "dataset" else None,
+            **_tuples(raw.get("place", {})),
+        ),
         head=raw.get("head", "same"),
     )
+
+
+def _tuples(fields: dict[str, Any]) -> dict[str, Any]:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
 
 
 def shown(plan: Plan, keys: list[set[str]]) -> list[dict[str, Any]]:
@@ -133,7 +141,7 @@ def _action(action: Action) -> dict[str, Any]:
             found["codes"] = [d.code for d in action.diagnostics]
             found["question"] = action.question
         case Delete():
-            found |= {"paths": len(action.paths), "rows": action.rows}
+            found |= {"paths": len(action.paths) + len(action.history), "rows": action.rows}
         case NoOp():
             found["adopt_state"] = action.adopt_state
         case Release():

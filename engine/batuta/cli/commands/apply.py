@@ -129,7 +129,7 @@ def _apply_approved(
     """Apply a plan that somebody has read already: only losses are still to be allowed."""
     if len(digest) < _LEAST_DIGEST or not envelope.digest.startswith(digest.lower()):
         raise BatutaError(refusals.another_digest(digest, envelope.digest, consent.command))
-    flow.show(app, envelope)
+    flow.show(app, envelope, allowed=consent.allow_data_loss)
     read_before = flow.Consent(
         command=consent.command, yes=True, allow_data_loss=consent.allow_data_loss
     )

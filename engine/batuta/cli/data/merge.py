@@ -84,7 +84,7 @@ def command(
         return settled
     envelope, request = settled
     if dry_run:
-        flow.show(app, envelope, words)
+        flow.show(app, envelope, words, allowed=allow_data_loss)
         return with_refusals(of_plan(envelope.plan), engine.refused)
     consent = flow.Consent(
         command=words, yes=yes, allow_data_loss=allow_data_loss, asks_always=False

@@ -86,7 +86,7 @@ def command(
     )  # fmt: skip
     if dry_run:
         envelope = flow.make(app, engine, request)
-        flow.show(app, envelope, words)
+        flow.show(app, envelope, words, allowed=allow_data_loss)
         if not app.can_ask or not envelope.plan.has_changes:
             return with_refusals(of_plan(envelope.plan), engine.refused)
         question = questions.cost(app.err.page, envelope.plan)

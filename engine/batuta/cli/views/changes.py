@@ -157,13 +157,15 @@ def listing(page: Page, action: Action) -> list[Line]:
     """Return the files that a delete removes: all of them where the page is exact."""
     if not isinstance(action, Delete):
         return []
-    shown = action.paths if page.exact else action.paths[:LISTED_PATHS]
+    paths = (*action.paths, *action.history)
+    shown = paths if page.exact else paths[:LISTED_PATHS]
     what = figures.counted(len(action.paths), "file")
-    amount = "" if action.rows is None else f", {figures.rows(page, action.rows)}"
-    lines = [line(" " * _INDENT, f"deletes {what}{amount}:")]
+    what += "" if action.rows is None else f", {figures.rows(page, action.rows)}"
+    if action.history:
+        what += f", and {figures.counted(len(action.history), 'file')} of earlier versions"
+    lines = [line(" " * _INDENT, f"deletes {what}, with the log:")]
     lines += [line(" " * (_INDENT + 2), path) for path in shown]
-    if len(shown) < len(action.paths):
-        rest = len(action.paths) - len(shown)
+    if rest := len(paths) - len(shown):
         lines.append(line(" " * (_INDENT + 2), f"and {rest:,} more (--exact lists all)"))
     return lines
 

@@ -11,6 +11,7 @@ from batuta.cli.views import changes, diagnostics, figures
 from batuta.cli.views.diagnostics import SourceText, no_source
 from batuta.cli.views.page import BOLD, DIM, RED, YELLOW, Line, Page, Span, line, prose, strong
 from batuta.cli.views.tally import (
+    allows,
     costs,
     errors_of,
     is_change,
@@ -26,6 +27,7 @@ from batuta.model.plan import Action, Blocked, Envelope, Kept, Plan
 
 FULL_ENTRIES = 200
 _NAMED = 5
+_ALLOW = "to allow it, add"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,11 +35,13 @@ class PlanView:
     """What the reader asked to see.
 
     `next_command` applies the plan; None where the command at hand goes on to do that. `saved`
-    says that it applies this very plan, instead of planning again first.
+    says that it applies this very plan, instead of planning again first. `allowed` names the
+    datasets whose loss of data somebody has allowed already.
     """
 
     next_command: str | None = "batuta apply"
     saved: bool = False
+    allowed: tuple[str, ...] = ()
     show_drift: bool = False
     timings: bool = False
     source: SourceText = no_source
@@ -58,7 +62,7 @@ def view(page: Page, envelope: Envelope, wanted: PlanView) -> list[Line]:
             *strong(prose(page, verdict(page, plan))),
             *workers(page, envelope),
         ],
-        stop(page, plan, wanted.source),
+        stop(page, plan, wanted),
         change_list(page, plan, free),
         remarks,
         drift,
@@ -164,15 +168,15 @@ def verdict(page: Page, plan: Plan) -> str:
     return f" {page.glyphs.dot} ".join(parts)
 
 
-def stop(page: Page, plan: Plan, source: SourceText) -> list[Line]:
+def stop(page: Page, plan: Plan, wanted: PlanView) -> list[Line]:
     """Return what stops the line or must be agreed to, each with its place and the way on.
 
     An error stops all of the plan, a blocked dataset itself and what needs it.
     """
     return _blocks(
-        _errors(page, errors_of(plan), source),
-        _blocked(page, plan, source),
-        _agreed(page, [a for a in worst_first(plan.actions) if is_change(a) and needs_eyes(a)]),
+        _errors(page, errors_of(plan), wanted.source),
+        _blocked(page, plan, wanted.source),
+        _agreed(page, plan, wanted.allowed),
     )
 
 
@@ -204,7 +208,8 @@ def _blocked(page: Page, plan: Plan, source: SourceText) -> list[Line]:
     return lines
 
 
-def _agreed(page: Page, agreed: Sequence[Action]) -> list[Line]:
+def _agreed(page: Page, plan: Plan, allowed: tuple[str, ...]) -> list[Line]:
+    agreed = [a for a in worst_first(plan.actions) if is_change(a) and needs_eyes(a)]
     if not agreed:
         return []
     number = figures.counted(len(agreed), "change")
@@ -212,7 +217,7 @@ def _agreed(page: Page, agreed: Sequence[Action]) -> list[Line]:
     text = f"{number} {verbs} who may see or remove it"
     lines = prose(page, text, label="TO AGREE TO: ", style=RED)
     for action in agreed:
-        lines += [(), *consent_entry(page, action)]
+        lines += [(), *consent_entry(page, action, allowed)]
     return lines
 
 
@@ -229,16 +234,17 @@ def blocked_entry(page: Page, action: Blocked, source: SourceText) -> list[Line]
     return lines + changes.differences(page, action.changes, indent=6)
 
 
-def consent_entry(page: Page, action: Action) -> list[Line]:
+def consent_entry(page: Page, action: Action, allowed: tuple[str, ...] = ()) -> list[Line]:
     """Return an action that somebody must agree to, with the flag or the field it is about."""
     name = action.target.resource
     lines = [changes.heading(page, action)]
     if loses_data(action):
-        lines += prose(
-            page, "rows, columns, precision or history are lost when this runs.", indent=6
-        )
-        lines += prose(page, "to allow it, add", indent=6)
-        lines.append(line(" " * 10, Span(f"--allow-data-loss '{name}'", BOLD)))
+        lost = "rows, columns, precision or history are lost when this runs"
+        if allows(allowed, name):
+            lines += prose(page, f"{lost}; that is allowed already.", indent=6)
+        else:
+            lines += [*prose(page, f"{lost}.", indent=6), *prose(page, _ALLOW, indent=6)]
+            lines.append(line(" " * 10, Span(f"--allow-data-loss '{name}'", BOLD)))
     guarded = [c for c in action.changes if weakens_guard(c)]
     return lines + changes.differences(page, guarded, indent=6)
 
@@ -297,5 +303,6 @@ def footer(page: Page, plan: Plan, wanted: PlanView) -> list[Line]:
     what = "To apply the rest of this plan" if plan.is_blocked else "To apply exactly this plan"
     if not wanted.saved:
         what = "To plan again and apply" + (" the rest" if plan.is_blocked else "")
-    flags = "".join(f" --allow-data-loss '{a.target.resource}'" for a in losing)
+    unsaid = [a for a in losing if not allows(wanted.allowed, a.target.resource)]
+    flags = "".join(f" --allow-data-loss '{a.target.resource}'" for a in unsaid)
     return [*lines, line(f"{what}:"), (), line("    ", Span(wanted.next_command + flags, BOLD))]

@@ -106,6 +106,11 @@ def loses_data(action: Action) -> bool:
     return is_change(action) and (action.effect is Effect.LOSES or isinstance(action, Delete))
 
 
+def allows(allowed: tuple[str, ...], address: str) -> bool:
+    """True where the loss of data of `address` was allowed, as `Dataset/NAME` or `NAME`."""
+    return address in allowed or address.partition("/")[2] in allowed
+
+
 def weakens_guard(change: Change) -> bool:
     """True for a change of tier, protection, residency or egress, which a reviewer must see."""
     return isinstance(change, FieldChange) and change.path.partition(".")[0] in _GUARDED_FIELDS

@@ -37,11 +37,12 @@ def observe(files: Files, check: CheckSeal | None = None) -> DestinationState:
             strangers=foreign,
             free_bytes=free,
         )
+    history = tuple(path for path in listed if names.history_key(path) is not None)
     try:
         log = open_log(files)
     except ConnectorError as error:
         return DestinationState(
-            address=files.location, condition="damaged", free_bytes=free,
+            address=files.location, condition="damaged", free_bytes=free, history=history,
             problems=error.diagnostics, snapshot=announced(files),
         )  # fmt: skip
     if log is None:
@@ -56,6 +57,7 @@ def observe(files: Files, check: CheckSeal | None = None) -> DestinationState:
         condition="damaged" if problems else "dataset",
         snapshot=log.snapshot,
         strangers=strangers(files, log, listed),
+        history=history,
         free_bytes=free,
         problems=named(problems, log.entry.resource),
         oldest_history_ns=min(
