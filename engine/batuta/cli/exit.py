@@ -88,6 +88,7 @@ CODES = {
     "CLI111": Exit.ERROR,
     "CLI112": Exit.ERROR,
     "DAT102": Exit.INVALID,
+    "DAT103": Exit.INVALID,
     "DLT110": Exit.AUTH,
     "EGR201": Exit.ENFORCEMENT,
     "EGR202": Exit.ENFORCEMENT,

@@ -77,6 +77,9 @@ class Datasets:
         """Return the name of the dataset that `where` names, as a resource or by its place.
 
         What is nobody's name and no recorded place comes back as it is, for the plan to refuse.
+
+        Raises:
+            BatutaError: DAT103, without a workspace the state of that place knows no dataset.
         """
         name = where.removeprefix("Dataset/")
         if name in self.wanted or self.store.resource(f"Dataset/{name}") is not None:
@@ -84,13 +87,14 @@ class Datasets:
         try:
             place = parse_address(where)
         except ValueError:
-            return name
-        record = self._recorded_at(place)
+            place = None
+        record = self._recorded_at(place) if place is not None else None
         if record is not None:
             return record.address.partition("/")[2]
-        there = str(place).rstrip("/")
-        by_place = {str(d.destination).rstrip("/"): name for name, d in self.wanted.items()}
-        return by_place.get(there, name)
+        if not self.observer.in_workspace:
+            raise BatutaError(_no_state(where))
+        wanted = self._wanted_at(place) if place is not None else None
+        return wanted.name if wanted is not None else name
 
     def _recorded_at(self, destination: Address) -> ResourceRecord | None:
         wanted = str(destination).rstrip("/")
@@ -209,6 +213,17 @@ def _address(where: str) -> Address:
                 fix="Name a dataset of the manifests, or a folder that batuta wrote.",
             )
         ) from error
+
+
+def _no_state(where: str) -> Diagnostic:
+    return Diagnostic(
+        code="DAT103",
+        summary="No state knows a dataset there",
+        detail=f"Nothing is recorded for `{where}` in this folder. Without a workspace there is a"
+        " state for each folder that commands were typed in and each place as it was typed.",
+        fix="Go to the folder in which it was made, and name one place as it was named then. If"
+        " that state is lost, type the command that made it once more: it takes it up from the log.",
+    )
 
 
 def head_of(place: Place) -> Head | None:

@@ -89,6 +89,30 @@ def test_a_one_line_sync_is_released_by_its_place(shell: Shell) -> None:
     shell.well("data", "sync", "src/", "out/")
 
 
+def test_what_was_imported_without_a_workspace_can_be_released(shell: Shell) -> None:
+    said = shell.well("import", "src/", "--yes")
+    assert "`batuta release src/`" in said
+
+    assert shell("destroy", "src", "--yes") != 0
+    assert "PLN112" in shell.said
+    shell.well("release", "src", "--yes")
+
+    assert (shell.folder / "src" / "rows.parquet").exists()
+
+
+@pytest.mark.parametrize("command", ["release", "destroy"])
+def test_a_place_that_no_state_knows_is_answered_with_where_to_type_it(
+    shell: Shell, command: str
+) -> None:
+    shell.well("data", "sync", "src/", "out/")
+
+    for where in ("nope", str(shell.folder / "out")):
+        assert shell(command, where, "--yes") == 3
+        assert shell.err.startswith("error[DAT103]")
+        assert "Go to the folder in which it was made" in shell.said
+        assert shell.out == ""
+
+
 # What a sync wrote can be synced on
 
 

@@ -25,6 +25,7 @@ def command(app: App, path: str, yes: bool) -> int:
     Example:
         batuta import ./out/orders/
     """
+    app.single = path  # outside a workspace each place has a state of its own
     engine = app.open()
     found = engine.import_dataset(path, write=False)
     app.out.write(tables.adoption(app.out.page, path, found.entry, found.parts))
@@ -35,4 +36,5 @@ def command(app: App, path: str, yes: bool) -> int:
         return Exit.CANCELLED
     engine.import_dataset(path, write=True)
     app.out.say(f"{path} is a dataset now; its log begins at version 0.")
+    app.out.say(f"Undo it with `{typed(app, 'release', path)}`, then delete its `_log` folder.")
     return Exit.OK
