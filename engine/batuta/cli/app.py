@@ -46,8 +46,10 @@ class App:
         """True where a person sits at the terminal; nowhere else is anything ever asked."""
         return self.answer is not None
 
-    def open(self, *, connect: bool = True, declared: bool = False) -> "Engine":
+    def open(self, *, connect: bool = True, declared: bool = False, keeps: bool = True) -> "Engine":
         """Open the workspace around the current folder, and say what was recovered there.
+
+        Without `keeps` a command that needs no workspace leaves no state where none was.
 
         Raises:
             BatutaError: the workspace cannot be opened; the diagnostics say why. CLI113: with
@@ -63,6 +65,7 @@ class App:
             variables=dict(self.variables),
             actor=actor(),
             single=self.single,
+            keeps=keeps,
             command=self.command,
         )
         # Kept before the manifests are read: an error in them is shown with its line.

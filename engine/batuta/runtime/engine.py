@@ -6,6 +6,7 @@ and closes them with `close`.
 
 import os
 import secrets
+import tempfile
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -55,6 +56,8 @@ class Engine(Parts):
             BatutaError: MAN codes for manifests, STA codes for the state.
         """
         places = find_workspace(options.folder, os.environ, options.single)
+        if not (options.keeps or places.declared or places.databases):
+            places = replace(places, lent=Path(tempfile.mkdtemp(prefix="batuta-")))
         engine = Engine(options, places)
         if connect:
             _ = engine.desired
@@ -79,7 +82,9 @@ class Engine(Parts):
         from batuta.runtime.planning import Planner
 
         targets = {**format_targets(), **self._options.targets}
-        planner = Planner(self.desired, self.observer, self.store, targets)
+        planner = Planner(
+            self.desired, self.observer, self.store, self._places.scratch, targets
+        )  # fmt: skip
         site = self.desired.workspace.site
         with self._way_out(site, f"plan-{secrets.token_hex(6)}", listen):
             planned: Planned = planner.plan(request, listen)

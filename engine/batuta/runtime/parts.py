@@ -6,6 +6,7 @@ time of one that imports what a run needs. So each part is imported where it is 
 
 import os
 import secrets
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -49,6 +50,7 @@ _OPENED = (
 class WorkspaceOptions:
     """Where to look for a workspace and what was said about it on the command line.
 
+    `keeps` is False for what only looks: without a workspace, it leaves no state where none was.
     `single` names the destination of a one-line command. `targets` overrules, by format, the
     Arrow size in bytes at which a part ends; parts of another size are other parts.
     """
@@ -58,6 +60,7 @@ class WorkspaceOptions:
     variables: Mapping[str, str] = field(default_factory=dict)
     actor: str = ""
     single: str | None = None
+    keeps: bool = True
     command: str = "batuta"
     targets: Mapping[str, int] = field(default_factory=dict)
 
@@ -89,6 +92,8 @@ class Parts:
                 getattr(self, name).close()
         for name in _OPENED:
             self.__dict__.pop(name, None)
+        if self._places.lent is not None:
+            shutil.rmtree(self._places.lent, ignore_errors=True)
 
     # -- what it is made of, each opened at first use ---------------------------------------
 

@@ -80,12 +80,15 @@ class Planned:
 class Planner:
     """Makes plans over one desired state, one observer and one state store.
 
-    `keeping` knows which levels this machine gives, `proofs` looks names up. `targets` is the Arrow size in bytes at which a part of each format ends.
+    `keeping` knows which levels this machine gives, `proofs` looks names up.
+    `targets` is the Arrow size in bytes at which a part of each format ends; `scratch` is where is
+    staged what is sent elsewhere.
     """
 
     desired: Desired
     observer: Observer
     store: StateStore
+    scratch: Path
     targets: Mapping[str, int] = field(default_factory=format_targets)
     keeping: Keeping = field(default_factory=Keeping)
     proofs: Proofs = field(default_factory=Proofs)
@@ -119,7 +122,7 @@ class Planner:
                 target_bytes=self.targets, batuta_version=batuta.__version__,
                 read=self._read(open_ends) if seen else (), spent=spent(self.store),
                 beforehand=before,
-                disks=self._disks(chosen, seen), staging=disk_of(self.store.path.parent),
+                disks=self._disks(chosen, seen), staging=disk_of(self.scratch),
                 real_paths={} if request.offline else self._real_paths(chosen),
             )
         )  # fmt: skip

@@ -19,16 +19,19 @@ OVERLAYS = "environments"
 class WorkspacePlaces:
     """`root` is what relative paths start at; `home` holds state, cache, plans and staging.
 
-    `declared` is False where no `batuta.yaml` was found on the way up.
+    `declared` is False where no `batuta.yaml` was found on the way up. `lent` is a folder that
+    goes with the process and has state and cache instead, where none is to be left behind.
     """
 
     root: Path
     home: Path
     declared: bool
+    lent: Path | None = None
 
     def database(self, environment: str | None) -> Path:
         """The state database; each environment has one of its own."""
-        return self.home / f"state-{environment}.db" if environment else self.home / "state.db"
+        folder = self.lent or self.home
+        return folder / f"state-{environment}.db" if environment else folder / "state.db"
 
     @property
     def databases(self) -> tuple[Path, ...]:
@@ -39,7 +42,7 @@ class WorkspacePlaces:
     @property
     def cache(self) -> Path:
         """The cache's file."""
-        return self.home / "cache.db"
+        return (self.lent or self.home) / "cache.db"
 
     @property
     def plans(self) -> Path:

@@ -113,6 +113,41 @@ def test_a_place_that_no_state_knows_is_answered_with_where_to_type_it(
         assert shell.out == ""
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["data", "sync", "src/", "out/", "--dry-run"],
+        ["data", "sync", "src/", "out/", "--print-manifest"],
+        ["data", "log", "copied/"],
+        ["data", "cat", "copied/"],
+        ["data", "verify", "copied/"],
+        ["label", "show", "copied/"],
+        ["label", "verify", "copied/"],
+        ["release", "nope/"],
+        ["import", "src/"],
+    ],
+    ids=" ".join,
+)
+def test_what_only_looks_leaves_no_state_where_none_was(shell: Shell, words: list[str]) -> None:
+    shell.well("data", "sync", "src/", "out/", "--format", "parquet")
+    shutil.copytree(shell.folder / "out", shell.folder / "copied")
+    states = shell.folder / "state"
+    shutil.rmtree(states)
+    shutil.rmtree(shell.folder / "out")
+
+    code = shell(*words)
+
+    assert code == (3 if words[0] in ("release", "import") else 0), shell.said
+    assert not states.exists()
+
+
+def test_a_dry_run_that_a_person_goes_on_with_keeps_its_state(shell: Shell) -> None:
+    shell.well("data", "sync", "src/", "out/", "--dry-run", answers=["y\n"])
+
+    assert [path.name for path in (shell.folder / "state").rglob("state.db")] == ["state.db"]
+    shell.well("destroy", "out/", "--yes")
+
+
 # What a sync wrote can be synced on
 
 

@@ -24,7 +24,7 @@ class Failing(App):
 
     failure: BaseException
 
-    def open(self, *, connect: bool = True, declared: bool = False) -> Any:
+    def open(self, *, connect: bool = True, declared: bool = False, keeps: bool = True) -> Any:
         raise self.failure
 
 

@@ -54,7 +54,12 @@ def _planned(
     opened = engine(folder, documents, workspace)
     try:
         planner = Planner(
-            opened.desired, opened.observer, opened.store, keeping=keeping, proofs=Proofs(resolver)
+            opened.desired,
+            opened.observer,
+            opened.store,
+            folder,
+            keeping=keeping,
+            proofs=Proofs(resolver),
         )
         return planner.plan(PlanRequest(**asked), lambda _event: None)  # type: ignore[arg-type]
     finally:

@@ -29,7 +29,7 @@ def command(
 
     words = typed(app, "destroy", *datasets, allow_data_loss=allow_data_loss, yes=yes)
     app.single = datasets[0]  # outside a workspace each place has a state of its own
-    engine = app.open()
+    engine = app.open(keeps=False)  # what has no state is none to give up
     names = tuple(engine.datasets.name_of(name) for name in datasets)
     request = PlanRequest(destroy=names, select=names, allow_data_loss=allow_data_loss)
     # Naming a dataset here is the consent to lose its data; the question is still asked.

@@ -26,7 +26,7 @@ def command(app: App, path: str, yes: bool) -> int:
         batuta import ./out/orders/
     """
     app.single = path  # outside a workspace each place has a state of its own
-    engine = app.open()
+    engine = app.open(keeps=yes)
     found = engine.import_dataset(path, write=False)
     app.out.write(tables.adoption(app.out.page, path, found.entry, found.parts))
     if not yes and not app.can_ask:
@@ -34,6 +34,9 @@ def command(app: App, path: str, yes: bool) -> int:
     if not yes and not app.agrees([], "Adopt these files?"):
         app.err.say("Nothing was imported.")
         return Exit.CANCELLED
+    if not yes:
+        app.close()
+        engine = app.open()
     engine.import_dataset(path, write=True)
     app.out.say(f"{path} is a dataset now; its log begins at version 0.")
     app.out.say(f"Undo it with `{typed(app, 'release', path)}`, then delete its `_log` folder.")

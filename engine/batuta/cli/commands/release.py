@@ -27,7 +27,7 @@ def command(
 
     words = typed(app, "release", *datasets, allow_data_loss=allow_data_loss, yes=yes)
     app.single = datasets[0]  # outside a workspace each place has a state of its own
-    engine = app.open()
+    engine = app.open(keeps=False)  # what has no state is none to give up
     names = tuple(engine.datasets.name_of(name) for name in datasets)
     request = PlanRequest(release=names, select=names, allow_data_loss=allow_data_loss)
     consent = flow.Consent(command=words, yes=yes, allow_data_loss=allow_data_loss)

@@ -34,7 +34,7 @@ def command(
     from batuta.runtime.showing import Wish
 
     app.single = dataset  # outside a workspace each place has a state of its own
-    engine = app.open()
+    engine = app.open(keeps=False)
     chosen = as_format or ("table" if app.out.interactive else "csv")
     if chosen == "table" and limit is None:
         limit = _TABLE_ROWS

@@ -20,7 +20,7 @@ def command(app: App, dataset: str, limit: int | None) -> int:
         batuta data log orders --limit 10
     """
     app.single = dataset  # outside a workspace each place has a state of its own
-    engine = app.open()
+    engine = app.open(keeps=False)
     entries = sorted(engine.dataset_log(dataset), key=lambda e: e.version, reverse=True)
     app.out.write(tables.log(app.out.page, entries[:limit]))
     return 0

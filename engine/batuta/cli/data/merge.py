@@ -73,7 +73,9 @@ def command(
         target=target, source=source, on=on, conflict=conflict, tier=tier, egress=egress
     )
     app.single = target
-    engine = app.open(connect=False)
+    # A person may be asked, and what was decided is remembered whatever is done then.
+    looks = print_manifest or (dry_run and not app.can_ask)
+    engine = app.open(connect=False, keeps=not looks)
     words = _words(app, wish, allow_data_loss, yes=yes)
     if print_manifest:
         documents = merge_documents(engine.datasets, wish)

@@ -66,7 +66,7 @@ def command(
     from batuta.runtime.planning import PlanRequest
 
     app.single = destination
-    engine = app.open(connect=False)
+    engine = app.open(connect=False, keeps=not (dry_run or print_manifest))
     text = _document(engine, source, destination, as_format, egress)
     if print_manifest:
         app.out.verbatim(_whole_manifest(engine, text))
@@ -92,6 +92,8 @@ def command(
         question = questions.cost(app.err.page, envelope.plan)
         if not app.agrees(question, "   Proceed with sync?"):
             return with_refusals(of_plan(envelope.plan), engine.refused)
+        app.close()
+        engine = app.open(connect=False)
     consent = flow.Consent(
         command=words, yes=yes or dry_run, allow_data_loss=allow_data_loss, asks_always=False
     )

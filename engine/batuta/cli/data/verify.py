@@ -25,7 +25,7 @@ def command(app: App, dataset: str, accept_head: str | None) -> int:
         batuta data verify ./out/orders/
     """
     app.single = dataset  # outside a workspace each place has a state of its own
-    engine = app.open()
+    engine = app.open(keeps=accept_head is not None)
     found = engine.verify_dataset(dataset, accept_head=accept_head)
     app.out.write(tables.verified(app.out.page, dataset, found))
     if found.ok:

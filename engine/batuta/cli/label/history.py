@@ -20,6 +20,6 @@ def command(app: App, path: str, limit: int | None) -> int:
         batuta label history ./out/orders/
     """
     app.single = path
-    steps = app.open().labels.history(path)[::-1]
+    steps = app.open(keeps=False).labels.history(path)[::-1]
     app.out.write(labels.history(app.out.page, steps[:limit]))
     return 0

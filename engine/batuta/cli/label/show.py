@@ -20,6 +20,6 @@ def command(app: App, path: str) -> int:
         batuta label show ./out/orders/
     """
     app.single = path
-    found = app.open().labels.show(path)
+    found = app.open(keeps=False).labels.show(path)
     app.out.write(labels.shown(app.out.page, found))
     return Exit.OK if found.holds else Exit.SOVEREIGNTY

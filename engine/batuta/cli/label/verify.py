@@ -35,7 +35,7 @@ def command(app: App, path: str, against: Path | None, sign_head: bool) -> int:
     from batuta.runtime.labels import head_in
 
     app.single = path
-    engine = app.open()
+    engine = app.open(keeps=sign_head)
     if sign_head:
         head = engine.sign_head(path)
         app.out.say(f"Signed version {head.version} ({head.digest[:12]}).")
