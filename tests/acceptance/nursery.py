@@ -32,8 +32,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import botocore.session
+
 import batuta
 from batuta.cli.main import main
+from batuta.connectors.aws import client
 from batuta.manifest import adapters, kinds
 from batuta.runtime.sandbox import levels
 from batuta.runtime.sandbox.confinement import Level
@@ -258,7 +261,16 @@ def prepare() -> None:
             importlib.import_module(module.name)
     for kind in kinds.KINDS:
         adapters.adapter(kind)
+    _describe_s3()
     gc.freeze()  # a collection in a child would copy every page that it looks at
+
+
+def _describe_s3() -> None:
+    """Read the vendor's description of S3 into what all clients share; no thread, no request."""
+    session = botocore.session.Session()
+    session.register_component("data_loader", client._loader())
+    session.set_credentials("none", "none")
+    session.create_client("s3", region_name="us-east-1")
 
 
 if __name__ == "__main__":
