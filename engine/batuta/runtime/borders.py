@@ -246,7 +246,9 @@ class Borders:
 
 
 def _action(subject: Subject, reached: tuple[Reached, ...], named: str | None) -> egress.Action:
-    return egress.Action(tier=subject.tier, dataset=subject.name, ends=reached, named=named)
+    return egress.Action(
+        tier=subject.tier, dataset=subject.name, ends=reached, named=named, looks=subject.guess
+    )  # fmt: skip
 
 
 def bare(document: EgressPolicy) -> EgressPolicy:

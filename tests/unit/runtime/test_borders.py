@@ -35,6 +35,25 @@ def test_two_local_ends_need_no_way_out(tmp_path: Path) -> None:
     assert border.diagnostics == ()
 
 
+def test_a_look_at_a_plain_endpoint_is_not_told_to_name_a_policy(tmp_path: Path) -> None:
+    """Commands that look have no option for it; what the message prints is enough for them."""
+    for name in ("1", "2"):
+        (tmp_path / name).mkdir()
+    before = borders(tmp_path / "1", LAKE, dataset("d", "data/", AT_LAKE))
+    address = parse_address("s3://bucket/other/")
+    for border in (before.at(address), before.kept("d")):
+        (found,) = border.refused
+        assert found.code == "EGR103"
+        assert "--egress" not in found.fix
+        assert "have a policy in the workspace that lets it be plain" in found.fix
+    assert "`--egress lake-plain`" in before.of("d").refused[0].fix
+
+    after = borders(tmp_path / "2", LAKE, PLAIN, dataset("d", "data/", AT_LAKE))
+
+    assert after.at(address).refused == ()
+    assert after.kept("d").refused == ()
+
+
 def test_a_plain_endpoint_without_a_policy_may_not_be_contacted(tmp_path: Path) -> None:
     border = borders(tmp_path, LAKE, dataset("d", AT_LAKE, "out/")).of("d")
 

@@ -66,27 +66,37 @@ def needs_denied(rule: Rule, denial: Rule, dataset: str) -> Diagnostic:
     )
 
 
-def plain_unsaid(rule: Rule, documents: Sequence[EgressPolicy], dataset: str) -> Diagnostic:
-    """An endpoint in the house is plain, and no policy says that it may be."""
+def plain_unsaid(
+    rule: Rule, documents: Sequence[EgressPolicy], dataset: str, *, looks: bool = False
+) -> Diagnostic:
+    """An endpoint in the house is plain, and no policy says that it may be.
+
+    What only `looks` names no policy: any one of the workspace that is there to be named is taken.
+    """
     where = documents[0].places if documents else {}
     return Diagnostic(
         code="EGR103",
         summary="A plain endpoint needs a policy that says so",
         detail=f"Dataset/{dataset} reaches {rule.name} without TLS, and no EgressPolicy that"
         " applies has `requireTls: false`.",
-        fix=_plain_policy(rule),
+        fix=_plain_policy(rule, looks=looks),
         locations=place(where, "spec.requireTls") or rule.locations,
         address=f"Dataset/{dataset}",
     )
 
 
-def _plain_policy(rule: Rule) -> str:
+def _plain_policy(rule: Rule, *, looks: bool) -> str:
     """Return the way out with the whole document, each line of it to be copied as it is."""
     name = f"{rule.origin.rpartition('/')[2]}-plain"
     host = f'"{rule.pattern}"' if rule.pattern.startswith(("[", "*")) else rule.pattern
+    way = (
+        "have a policy in the workspace that lets it be plain"
+        if looks
+        else f"name a policy that lets it be plain: `egress: {name}` in the dataset,"
+        f" `--egress {name}` on a one-line command"
+    )
     return (
-        f"Give the endpoint TLS, or name a policy that lets it be plain: `egress: {name}` in the"
-        f" dataset, `--egress {name}` on a one-line command. It is this document:\n"
+        f"Give the endpoint TLS, or {way}. It is this document:\n"
         "  apiVersion: batuta.dev/v1\n"
         "  kind: EgressPolicy\n"
         f"  metadata: {{name: {name}}}\n"

@@ -69,12 +69,16 @@ class Reached:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
-    """What a policy is made for. `named` is the dataset's `egress`, None where it names none."""
+    """What a policy is made for. `named` is the dataset's `egress`, None where it names none.
+
+    `looks` says that nobody could name one, since no dataset is planned.
+    """
 
     tier: Tier
     dataset: str
     ends: tuple[Reached, ...] = ()
     named: str | None = None
+    looks: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -297,11 +301,15 @@ def _through(
             if not opened:
                 secure = replace(rule, plain=False)
                 if rule.plain and any(_meet(secure, a) is not None for a in allowed):
-                    return [], [findings.plain_unsaid(rule, layer, action.dataset)]
+                    return [], [_plain_unsaid(rule, layer, action)]
                 return [], [findings.not_allowed(rule, layer, action.dataset)]
     if rule.plain and not any(not p.require_tls for p in applied.all):
-        return [], [findings.plain_unsaid(rule, applied.all, action.dataset)]
+        return [], [_plain_unsaid(rule, applied.all, action)]
     return opened, []
+
+
+def _plain_unsaid(rule: Rule, layer: Sequence[EgressPolicy], action: Action) -> Diagnostic:
+    return findings.plain_unsaid(rule, layer, action.dataset, looks=action.looks)
 
 
 def _meet(rule: Rule, allowed: Rule) -> Rule | None:
