@@ -129,6 +129,17 @@ def no_such_record(name: str, near: Sequence[str]) -> Diagnostic:
     )
 
 
+def no_such_run(run: str, near: Sequence[str]) -> Diagnostic:
+    """CLI114."""
+    hint = f" The nearest is {near[0]}." if near else ""
+    return Diagnostic(
+        code="CLI114",
+        summary="No such run",
+        detail=f"No run `{run}` is recorded here.{hint}",
+        fix="List the runs, newest first:\n  batuta runs",
+    )
+
+
 def already_there(path: str) -> Diagnostic:
     """CLI110."""
     return Diagnostic(

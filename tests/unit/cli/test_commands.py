@@ -101,6 +101,7 @@ def test_every_refusal_of_the_command_line_has_its_page_with_the_same_summary() 
         refusals.cost_not_agreed("1.00 USD", "batuta apply"),
         refusals.no_such_page("X", []),
         refusals.no_such_record("X", []),
+        refusals.no_such_run("X", []),
         refusals.already_there("x"),
         refusals.system_refused(OSError(13, "denied")),
         refusals.would_overwrite("x"),

@@ -337,6 +337,19 @@ def test_a_dry_run_names_a_loss_once_in_the_command_that_goes_on(table: Shell) -
     assert table.out.rstrip().splitlines()[-1].count(name) == 1
 
 
+def test_a_run_that_was_not_is_an_error_with_the_nearest_one(workspace: Shell) -> None:
+    assert workspace("runs", "nosuch") == 3
+    assert "CLI114" in workspace.err
+    assert "batuta runs" in workspace.err
+    assert workspace("apply", "--yes") == 0
+    assert workspace("runs") == 0
+    run = workspace.out.splitlines()[1].split()[0]
+    assert workspace("runs", run[:-1] + "x") == 3
+    assert f"The nearest is {run}." in workspace.err
+    assert workspace("runs", run) == 0
+    assert "Dataset/example" in workspace.out
+
+
 def test_release_forgets_and_leaves_the_data(workspace: Shell) -> None:
     assert workspace("apply", "--yes") == 0
     (workspace.folder / "datasets/example.yaml").unlink()

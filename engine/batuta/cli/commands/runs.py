@@ -1,10 +1,16 @@
 """`batuta runs`: what was applied, when and by whom."""
 
+from difflib import get_close_matches
+
 import click
 
+from batuta.cli import flow, refusals
 from batuta.cli.app import App, pass_app
 from batuta.cli.options import workspace_options
 from batuta.cli.views import tables
+
+_MOST = 100_000
+"""Of so many runs the nearest is looked for."""
 
 
 @click.command("runs")
@@ -24,6 +30,11 @@ def command(app: App, run: str | None, limit: int) -> int:
     engine = app.open(connect=False, declared=True)
     if run is None:
         app.out.write(tables.runs(app.out.page, engine.runs(limit)))
-    else:
-        app.out.write(tables.steps(app.out.page, engine.steps(run)))
+        return 0
+    steps = engine.steps(run)
+    known = [] if steps else [each.id for each in engine.runs(_MOST)]
+    if not steps and run not in known:
+        near = get_close_matches(run, known, n=1)
+        return flow.refuse(app, refusals.no_such_run(run, near))
+    app.out.write(tables.steps(app.out.page, steps))
     return 0
