@@ -21,7 +21,7 @@ from batuta.runtime.audit_connections import Tried
 from batuta.runtime.audit_copies import Copies
 from batuta.runtime.audit_history import Chapter, Chronicler, Made, Spot, made_in, since_then
 from batuta.runtime.clock import now_utc
-from batuta.runtime.datasets import Datasets, Place
+from batuta.runtime.datasets import NAME_ONE, Datasets, Place
 from batuta.runtime.dsse import seal
 from batuta.runtime.egress.anchors import Anchor
 from batuta.runtime.egress_record import MOST_RUNS, EgressRecord, is_anchored
@@ -69,11 +69,8 @@ class Auditor:
         The version that was current at `since` is the first in it.
 
         Raises:
-            BatutaError: KEY105, there is no key to sign with; AUD104, nothing is there.
+            BatutaError: AUD104, nothing is there; KEY105, there is no key to sign with.
         """
-        key, trust = self.seals.keys
-        if key is None:
-            raise no_key()
         place = self.datasets.find(where)
         snapshot = place.dataset.snapshot()
         if snapshot is None:
@@ -82,9 +79,13 @@ class Auditor:
                     code="AUD104",
                     summary="There is nothing to audit",
                     detail=f"`{where}` has no log of batuta.",
-                    fix="Name a dataset that was applied: batuta state list",
+                    fix=self.datasets.way_to(where, place) or NAME_ONE,
                 )
             )
+        # A key is asked for only where there is something to sign.
+        key, trust = self.seals.keys
+        if key is None:
+            raise no_key()
         work = _Work(self, place, since)
         told = {**work.history(snapshot.head), **work.runs()}
         tried = work.connections()

@@ -20,6 +20,10 @@ from batuta.runtime.state.store import StateStore, accept_head
 from batuta.runtime.worker.wire import Reply, Request, ShowRequest
 
 
+NAME_ONE = "Name a dataset of the manifests, or a folder that batuta wrote."
+"""The way out of who named what is not there, and nothing near it either."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
     """A dataset that somebody named: by its name in the manifests, or by where it lies."""
@@ -187,7 +191,7 @@ class Datasets:
             code="DAT101",
             summary="No dataset there",
             detail=f"`{where}` has no log of batuta ({condition}).",
-            fix=fix or "Name a dataset of the manifests, or a folder that batuta wrote.",
+            fix=fix or NAME_ONE,
         )
 
     def recorded_format(self, dataset: Dataset) -> str | None:
@@ -210,7 +214,7 @@ def _address(where: str) -> Address:
                 code="DAT101",
                 summary="No dataset there",
                 detail=f"`{where}` is not an address: {error}.",
-                fix="Name a dataset of the manifests, or a folder that batuta wrote.",
+                fix=NAME_ONE,
             )
         ) from error
 

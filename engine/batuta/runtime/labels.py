@@ -26,7 +26,7 @@ from batuta.runtime.approvals import (
     signature_holds,
 )
 from batuta.runtime.clock import now_utc
-from batuta.runtime.datasets import Datasets, Place
+from batuta.runtime.datasets import NAME_ONE, Datasets, Place
 from batuta.runtime.seals import Seals, judge, said_in
 from batuta.runtime.state.labels import known_labels, label_writes, spent
 from batuta.runtime.state.store import put_resource
@@ -235,11 +235,16 @@ class Labels:
                     summary="No label lies there",
                     detail=f"`{where}` has no log of batuta, so it has no label that could be"
                     " shown or decided about.",
-                    fix=self.datasets.way_to(where, place)
-                    or f"Bring it in as a dataset first: batuta data sync {where} DESTINATION",
+                    fix=self.datasets.way_to(where, place) or self._first(where, place),
                 )
             )
         return place, snapshot
+
+    def _first(self, where: str, place: Place) -> str:
+        """What may be done with what lies there, if anything does."""
+        if place.dataset.observe().condition in {"absent", "empty"}:
+            return NAME_ONE
+        return f"Bring it in as a dataset first: batuta data sync {where} DESTINATION"
 
     def _remembered(self, snapshot: Snapshot) -> tuple[Label, ...]:
         digests = [part.sha256 for part in snapshot.parts if part.size_bytes]

@@ -266,7 +266,7 @@ def test_a_resync_takes_selectors(named: Shell) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [["data", "verify"], ["data", "cat"], ["data", "log"], ["label", "show"]]
+    "command", [["data", "verify"], ["data", "cat"], ["data", "log"], ["label", "show"], ["audit"]]
 )
 def test_a_misspelt_dataset_is_answered_with_the_nearest_one(
     named: Shell, command: list[str]
@@ -276,3 +276,13 @@ def test_a_misspelt_dataset_is_answered_with_the_nearest_one(
 
     assert named(*command, "orders") != 0
     assert "not applied yet" in named.said
+
+
+@pytest.mark.parametrize("command", [["label", "show"], ["label", "history"], ["audit"]])
+def test_a_name_of_nothing_is_all_that_is_said(named: Shell, command: list[str]) -> None:
+    """Neither a key nor a sync would help who named what is not there."""
+    assert named(*command, "nope") != 0
+    assert named.err.startswith(("error[LBL101]", "error[AUD104]"))
+    assert "Name a dataset of the manifests, or a folder that batuta wrote." in named.said
+    assert "KEY105" not in named.said
+    assert "data sync" not in named.said
