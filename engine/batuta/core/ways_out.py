@@ -41,18 +41,26 @@ def ways_out(
     """Return the lines that name each way out, and the decisions that wait to be used already."""
     waiting = fresh_of(case, sources)
     merge = _Merge(case=case, question=question, sources=sources, waiting=waiting)
-    lines: list[str] = []
+    lead_out: list[list[str]] = []
     for way in found.ways:
         match way.choice:
             case Choice.DECLASSIFY:
-                lines += _decided(merge, "declassify", way)
+                lead_out.append(_decided(merge, "declassify", way))
             case Choice.ENDORSE:
-                lines += _decided(merge, "endorse", way)
+                lead_out.append(_decided(merge, "endorse", way))
             case Choice.RESOURCE:
-                lines.append(f"Take {', '.join(way.inputs)} from an origin of {way.to} or better.")
+                names = ", ".join(way.inputs)
+                lead_out.append([f"Take {names} from an origin of {way.to} or better."])
             case Choice.QUIT:
                 pass
-    return [*(_told(merge, approval) for approval in waiting), *lines]
+    return [*(_told(merge, approval) for approval in waiting), *_either(lead_out)]
+
+
+def _either(lead_out: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield the lines of ways of which one is enough: each but the first begins with `Or`."""
+    for number, (first, *rest) in enumerate(filter(None, lead_out)):
+        yield first if number == 0 else f"Or {first[0].lower()}{first[1:]}"
+        yield from rest
 
 
 def _told(merge: _Merge, approval: Approval) -> str:

@@ -79,6 +79,10 @@ def test_what_a_manifest_describes_is_not_merged_behind_its_back(home: Shell) ->
 def test_nobody_is_asked_where_nobody_is_there_and_nothing_happens(home: Shell) -> None:
     assert home("data", "merge", "mine/", "web/", "--yes") == 14
     assert "LBL106" in home.said
+    fix = home.out.partition("fix: ")[2].splitlines()
+    ways = [row.strip() for row in fix if row.rstrip().endswith((":", "better."))]
+    assert [row[:3] == "Or " for row in ways] == [False, *(True for _ in ways[1:])], ways
+    assert len(ways) > 1
     assert "batuta label approve web/ --to PrivateCloud --endorse --reason REASON" in home.said
     assert "batuta label approve mine/ --to Standard --reason REASON" in home.said
     assert multiset(home.rows("mine/")) == multiset(SECRET)
