@@ -225,7 +225,7 @@ class UniteTask:
     """Write one row for each `key` found in `parts`, in their order.
 
     Where two parts have one key `conflict` decides: `Fail`, `First` or `Last`. Within a part a
-    key is unique, else the task fails.
+    key is unique, else the task fails. `typed` says that a command asked for it, not a document.
     """
 
     kind: Literal["unite"] = "unite"
@@ -235,6 +235,7 @@ class UniteTask:
     schema: TableSchema
     key: tuple[str, ...]
     conflict: Literal["Fail", "First", "Last"]
+    typed: bool = False
     output: Output
     staging: str
 

@@ -13,7 +13,7 @@ from batuta.core.uniting import inputs_of, numbered, unnumbered
 from batuta.model.canonical import digest
 from batuta.model.dataset import DatasetStore
 from batuta.model.observed import SourceState, Unit, states_of
-from batuta.model.resource import SourcePart, SourceSpec
+from batuta.model.resource import Origin, SourcePart, SourceSpec
 from batuta.model.table import TableSchema
 from batuta.model.transfer import (
     ChunkReceipt,
@@ -201,6 +201,7 @@ class UniteRun(TransferRun):
         return UniteTask(
             id="unite", source_version=transfer.source_version, parts=tuple(parts),
             schema=self._output, key=spec.on, conflict=spec.conflict.value,
+            typed=self.action.target.origin == Origin.COMMAND,
             output=transfer.output, staging=str(self.staging),
         )  # fmt: skip
 

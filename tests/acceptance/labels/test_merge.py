@@ -59,6 +59,8 @@ def test_two_rows_of_one_key_fail_where_nobody_said_which_holds(shell: Shell) ->
 
     assert shell("data", "merge", "target/", "b/", "--on", "id", "--yes") == 1
     assert "WRK215" in shell.said
+    assert "`--conflict First`" in shell.said
+    assert "`conflict: First`" not in shell.said
     assert len(shell.rows("target/")) == 3
 
 

@@ -134,11 +134,17 @@ def _winners(task: UniteTask, codes: Sequence[Codes], count: int) -> Codes:
                 "WRK215", "Two sources of a merge have one key",
                 f"{len(taken)} keys of {task.parts[number].name} are in {other} as well, or in"
                 " another source before it.",
-                "Say whose rows hold: `conflict: First` or `conflict: Last`.",
+                f"Say whose rows hold: {_whose(task)}.",
             )  # fmt: skip
         fresh = own if task.conflict == "Last" else own[winners[own] < 0]
         winners[fresh] = number
     return winners
+
+
+def _whose(task: UniteTask) -> str:
+    if task.typed:
+        return "`--conflict First` (the target's) or `--conflict Last`"
+    return "`conflict: First` or `conflict: Last`"
 
 
 def _held(
