@@ -5,7 +5,7 @@ with `+` in front also what it reads, with `+` behind also what reads it. Severa
 are a union; excluding wins.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
@@ -51,7 +51,7 @@ def select(
         for text in selectors:
             names = _matching(text, datasets, tier_of, known)
             if not names:
-                found.append(_nothing(text, known))
+                found.append(_nothing(text, known, set(tier_of.values())))
             names = graph.grown(names, text)
             chosen = chosen | names if keep else chosen - names
     return Selection(frozenset(chosen), tuple(found))
@@ -130,18 +130,30 @@ def _has(dataset: Dataset, tier_of: Mapping[str, str], kind: str, value: str) ->
             return value in {dataset.source.platform, dataset.destination_platform}
 
 
-def _nothing(text: str, known: Sequence[str]) -> Diagnostic:
+def _nothing(text: str, known: Sequence[str], used: Collection[str] = ()) -> Diagnostic:
     bare = text.strip("+").removeprefix("Dataset/")
-    choices = [str(tier) for tier in Tier] if bare.startswith("tier:") else known
-    near = get_close_matches(bare.removeprefix("tier:"), choices, n=1)
-    prefix = "tier:" if bare.startswith("tier:") else ""
     return Diagnostic(
         code="PLN117",
         summary="A selector meets no dataset",
         detail=f"{text!r} chooses none of the {len(known)} datasets.",
-        fix=f"Write {prefix + near[0]!r}."
-        if near
-        else "List the names with `batuta render`, and with `batuta state list` those that no"
-        " document describes.",
+        fix=_no_tier(bare, used) if bare.startswith("tier:") else _no_name(bare, known),
         locations=(Location("<command line>", 1, 1),),
+    )
+
+
+def _no_tier(bare: str, used: Collection[str]) -> str:
+    name, tiers = bare.removeprefix("tier:"), [str(tier) for tier in Tier]
+    if name in tiers:
+        return f"Name a tier that a dataset has: {', '.join(t for t in tiers if t in used)}."
+    near = get_close_matches(name.casefold(), {t.casefold() for t in tiers}, n=1)
+    meant = [f"tier:{t}" for t in tiers if t.casefold() in near]
+    return f"Write {meant[0]!r}." if meant else f"The tiers are {', '.join(tiers)}."
+
+
+def _no_name(bare: str, known: Sequence[str]) -> str:
+    if near := get_close_matches(bare, known, n=1):
+        return f"Write {near[0]!r}."
+    return (
+        "List the names with `batuta render`, and with `batuta state list` those that no"
+        " document describes."
     )

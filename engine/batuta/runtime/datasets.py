@@ -19,7 +19,6 @@ from batuta.runtime.showing import Showing, Wish
 from batuta.runtime.state.store import StateStore, accept_head
 from batuta.runtime.worker.wire import Reply, Request, ShowRequest
 
-
 NAME_ONE = "Name a dataset of the manifests, or a folder that batuta wrote."
 """The way out of who named what is not there, and nothing near it either."""
 

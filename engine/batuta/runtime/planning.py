@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from batuta.core.plan_input import (
 )
 from batuta.core.planner import plan as decide
 from batuta.core.select import select
-from batuta.model.address import Address
+from batuta.model.address import Address, parse_address
 from batuta.model.decision import Approval
 from batuta.model.diagnostic import BatutaError, Diagnostic
 from batuta.model.event import Event
@@ -120,7 +121,7 @@ class Planner:
                 ),
                 on_drift=request.on_drift, drift_answers=request.drift_answers,
                 target_bytes=self.targets, batuta_version=batuta.__version__,
-                read=self._read(open_ends) if seen else (), spent=spent(self.store),
+                read=self._read(open_ends if seen else (), orphans), spent=spent(self.store),
                 beforehand=before,
                 disks=self._disks(chosen, seen), staging=disk_of(self.scratch),
                 real_paths={} if request.offline else self._real_paths(chosen),
@@ -257,19 +258,22 @@ class Planner:
             found.append(Orphan(record=record, destination=destination, head=relation))
         return tuple(found)
 
-    def _read(self, chosen: Sequence[Dataset]) -> tuple[str, ...]:
-        names: set[str] = set()
+    def _read(self, chosen: Sequence[Dataset], orphans: Sequence[Orphan]) -> tuple[str, ...]:
+        """Names of the Platforms that were looked at."""
+        ends: list[tuple[Address | None, str | None]] = []
         for dataset in chosen:
             parts: tuple[SourcePart, ...] = dataset.source.merge or (dataset.source,)
-            for address, name in (
-                *((part.address, part.platform) for part in parts),
-                (dataset.destination, dataset.destination_platform),
-            ):
-                if address is not None:
-                    try:
-                        names.add(self.observer.connections.platform_of(address, name).name)
-                    except BatutaError:
-                        continue
+            ends += [(part.address, part.platform) for part in parts]
+            ends.append((dataset.destination, dataset.destination_platform))
+        for orphan in orphans:
+            if isinstance(orphan.destination, DestinationState):
+                record = orphan.record
+                ends.append((parse_address(record.destination), record.destination_platform))
+        names: set[str] = set()
+        for address, name in ends:
+            if address is not None:
+                with suppress(BatutaError):
+                    names.add(self.observer.connections.platform_of(address, name).name)
         return tuple(sorted(names))
 
     def _disks(self, chosen: Sequence[Dataset], seen: Mapping[str, Seen]) -> dict[str, Disk]:

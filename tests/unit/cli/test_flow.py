@@ -350,6 +350,26 @@ def test_a_run_that_was_not_is_an_error_with_the_nearest_one(workspace: Shell) -
     assert "Dataset/example" in workspace.out
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("plan", "--select", "nope"), "no platform was read"),
+        (("plan", "--refresh=none"), "no platform was read"),
+        (("destroy", "example"), "read: local"),
+    ],
+)
+def test_a_plan_says_of_no_flag_that_nobody_typed(
+    workspace: Shell, words: tuple[str, ...], said: str
+) -> None:
+    assert workspace("apply", "--yes") == 0
+    if words[0] == "destroy":
+        (workspace.folder / "datasets/example.yaml").unlink()
+    workspace(*words)
+    shown = " ".join(workspace.out.split())
+    assert said in shown
+    assert "--refresh=none" not in shown
+
+
 def test_release_forgets_and_leaves_the_data(workspace: Shell) -> None:
     assert workspace("apply", "--yes") == 0
     (workspace.folder / "datasets/example.yaml").unlink()

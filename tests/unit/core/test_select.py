@@ -68,3 +68,19 @@ def test_a_selector_that_meets_nothing_names_the_nearest(wanted: Desired) -> Non
     assert "'report'" in found.fix
     (found,) = select(wanted, Asked(exclude=("tier:Privat",))).diagnostics
     assert "'tier:PrivateCloud'" in found.fix
+
+
+@pytest.mark.parametrize(
+    ("selector", "fix"),
+    [
+        ("tier:Foo", "FullySovereign, HybridSovereign, PrivateCloud, Standard"),
+        ("tier:standard", "'tier:Standard'"),
+        ("tier:HybridSovereign", "Name a tier that a dataset has: "),
+    ],
+)
+def test_a_tier_that_no_dataset_has_is_answered_with_those_that_there_are(
+    wanted: Desired, selector: str, fix: str
+) -> None:
+    (found,) = select(wanted, Asked(select=(selector,))).diagnostics
+    assert fix in found.fix
+    assert "batuta render" not in found.fix

@@ -129,9 +129,9 @@ def read_from(plan: Plan) -> str:
     """Return which platforms were read; says so where none was."""
     if plan.read:
         return f"read: {', '.join(plan.read)}"
-    if plan.actions and all(isinstance(action, Blocked) for action in plan.actions):
-        return "no platform was read"  # nobody asked for that: nothing may be contacted
-    return "no platform was read (--refresh=none): this is what was last recorded"
+    if all(isinstance(action, Blocked) for action in plan.actions):
+        return "no platform was read"
+    return "no platform was read: this is what was last recorded"
 
 
 def no_changes(page: Page, plan: Plan) -> list[Line]:
