@@ -135,7 +135,7 @@ class Doorkeeper:
             self._open.add(client)
             self._undecided.add(client)
             self._threads.add(thread)
-        thread.start()
+            thread.start()  # still under the guard: who closes waits for threads that run
         return True
 
     def _decide(self, client: socket.socket) -> None:
