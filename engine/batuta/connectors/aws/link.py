@@ -27,13 +27,14 @@ def _drop(one: socket.socket) -> None:
         os.close(number)
 
 
+def _open(address: tuple[str, int], timeout_s: float, source: tuple[str, int] | None) -> _Plain:
+    made = _Plain(fileno=socket.create_connection(address, timeout_s, source).detach())
+    made.settimeout(timeout_s)
+    return made
+
+
 class _Link(http.client.HTTPConnection):
     place = ""
-
-    def connect(self) -> None:
-        super().connect()
-        self.sock = _Plain(fileno=self.sock.detach())
-        self.sock.settimeout(self.timeout)
 
     def putrequest(self, method: str, url: str, *more: bool, **named: bool) -> None:
         # A proxy reads from the first line where a plain request goes.
@@ -60,10 +61,13 @@ def connect(scheme: str, netloc: str, timeout_s: float) -> http.client.HTTPConne
         link = http.client.HTTPSConnection(
             first, timeout=timeout_s, context=_tls(), blocksize=BLOCK_BYTES
         )
+        # A tunnel that was refused has its socket until the error is forgotten.
+        link._create_connection = _open  # type: ignore[attr-defined]
         if proxy.hostname is not None:
             link.set_tunnel(netloc)
         return link
     plain = _Link(first, timeout=timeout_s, blocksize=BLOCK_BYTES)
+    plain._create_connection = _open  # type: ignore[attr-defined]
     if proxy.hostname is not None:
         plain.place = f"http://{netloc}"
     return plain
