@@ -8,7 +8,7 @@ DEMO := $(if $(wildcard .venv/.complete),.venv,.venv-run)
 SERVERS := tests/servers
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-s3 test check fmt lint types contracts generated schemas docs bench live lock fmt-check
+.PHONY: help setup demo demo-s3 test attacks check fmt lint types contracts generated schemas docs bench live lock fmt-check
 
 help:  ## List the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,10 @@ system-packages:
 test: setup system-packages  ## Run all tests; starts and stops the servers they need
 	@$(RUN)python -m tests.servers._base.venv seaweedfs
 	@$(RUN)python -m pytest -n 2 --dist loadgroup
+
+attacks: setup system-packages  ## Run the attack suite as an ordinary user, also from a shell of root
+	@$(RUN)python -m tests.servers._base.venv seaweedfs
+	@$(RUN)python -m tests.attacks.unprivileged
 
 check: fmt-check lint types contracts generated  ## Everything but the tests; green before a commit
 

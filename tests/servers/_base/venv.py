@@ -29,14 +29,20 @@ def ensure(server: str) -> Path:
     lock = SERVERS / server / "requirements.lock"
     wanted = hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()
     environment = CACHE / server
+    stamp = environment / STAMP
+    if _is(stamp, wanted):
+        return environment  # also for who may not write here
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / f"{server}.lock").open("w") as gate:
         fcntl.flock(gate, fcntl.LOCK_EX)
-        stamp = environment / STAMP
-        if not stamp.exists() or stamp.read_text() != wanted:
+        if not _is(stamp, wanted):
             _install(environment, lock)
             stamp.write_text(wanted)
     return environment
+
+
+def _is(stamp: Path, wanted: str) -> bool:
+    return stamp.exists() and stamp.read_text() == wanted
 
 
 def _install(environment: Path, lock: Path) -> None:
