@@ -1,7 +1,7 @@
 """Which label the data of a dataset's source carries, and which recorded decisions may change it.
 
 A decision counts for the rows it was made about and no others; one that a commit of another
-dataset has used is spent.
+dataset has used, or an action of the same plan uses, is spent.
 """
 
 from collections.abc import Sequence
@@ -121,8 +121,8 @@ def _is_about(approval: Approval, source: Source) -> bool:
 
 
 def _spent(case: Case) -> frozenset[str]:
-    """Decisions that another dataset's last commit used."""
-    used: set[str] = set()
+    """Decisions that another dataset's last commit used, or its action in this plan."""
+    used: set[str] = set(case.used)
     for name, seen in case.world.input.observed.items():
         state = seen.destination
         if name == case.dataset.name or not isinstance(state, DestinationState):

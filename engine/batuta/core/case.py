@@ -1,6 +1,6 @@
 """One dataset with the parts of the world that its decision needs, and the facts it should have."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 from batuta.core.diff import Locate
@@ -54,13 +54,17 @@ def world_of(given: PlanInput) -> World:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One dataset whose destination was read. `source` is None where its source was not."""
+    """One dataset whose destination was read. `source` is None where its source was not.
+
+    `used` are the texts of the decisions that actions for other datasets use in the same plan.
+    """
 
     world: World
     dataset: Dataset
     observation: Observation
     destination: DestinationState
     source: SourceState | None
+    used: Set[str] = frozenset()
 
     @property
     def snapshot(self) -> Snapshot | None:

@@ -1,7 +1,7 @@
 """What one dataset needs: the first rule that applies decides, from what stops to what is calm."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from batuta.core import refusals
 from batuta.core.carrying import Source, carried, sources_of, ways
@@ -35,10 +35,14 @@ _TIERS = {tier.value: tier for tier in Tier}
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """Names of datasets that this plan makes, and of those that it changes."""
+    """Names of datasets that this plan makes, and of those that it changes.
 
-    made: set[str]
-    changed: set[str]
+    `used` are the texts of the decisions about labels that its actions use.
+    """
+
+    made: set[str] = field(default_factory=set)
+    changed: set[str] = field(default_factory=set)
+    used: set[str] = field(default_factory=set)
 
 
 def decide(world: World, dataset: Dataset, upstream: Upstream) -> Decision:
@@ -66,6 +70,7 @@ def decide(world: World, dataset: Dataset, upstream: Upstream) -> Decision:
         if isinstance(destination, DestinationState)
         else DestinationState(address=str(dataset.destination), condition="absent"),
         source=source if isinstance(source, SourceState) else None,
+        used=upstream.used,
     )
     if not isinstance(destination, DestinationState):
         unreadable = destination if isinstance(source, SourceState) else (*destination, *source)

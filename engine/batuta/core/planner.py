@@ -20,6 +20,7 @@ from batuta.core.removal import orphaned
 from batuta.core.room import within_disks
 from batuta.core.select import Selection, resynced, select
 from batuta.model.canonical import Json
+from batuta.model.decision import APPROVAL_USED
 from batuta.model.diagnostic import Diagnostic
 from batuta.model.observed import DestinationState
 from batuta.model.plan import Blocked, Create, Move, NoOp, Plan
@@ -74,7 +75,7 @@ def plan(given: PlanInput) -> Plan:
 
 
 def _datasets(world: World, selection: Selection) -> list[Decision]:
-    upstream = Upstream(set(), set())
+    upstream = Upstream()
     shared = _shared(world.datasets)
     decisions: list[Decision] = []
     for name in ordered({name: d.depends_on for name, d in world.datasets.items()}):
@@ -84,6 +85,7 @@ def _datasets(world: World, selection: Selection) -> list[Decision]:
         other = shared.get(name)
         decision = _shares(world, dataset, other) if other else decide(world, dataset, upstream)
         decisions.append(decision)
+        upstream.used.update(t for kind, t in decision.action.decisions if kind == APPROVAL_USED)
         if isinstance(decision.action, Create | Move):
             upstream.made.add(name)
         elif not isinstance(decision.action, NoOp | Blocked):

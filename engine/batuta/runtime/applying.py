@@ -26,10 +26,11 @@ from batuta.model.plan import (
 from batuta.model.resource import Dataset
 from batuta.model.state import RunRecord
 from batuta.runtime.act import Act
-from batuta.runtime.approvals import refuse_expired
+from batuta.runtime.approvals import refuse_expired, refuse_spent
 from batuta.runtime.clock import monotonic_s, now_utc
 from batuta.runtime.execute import Executor
 from batuta.runtime.observe import Observer, Seen
+from batuta.runtime.state.labels import spent
 from batuta.runtime.state.lease import LeaseKeeper
 from batuta.runtime.state.store import StateStore, put_run
 from batuta.runtime.witness import Witness
@@ -90,6 +91,7 @@ class Applier:
                     seen = self._look_again(plan, listen)
                 self._refuse_stale(plan, seen)
                 refuse_expired(plan, seen, now_utc())
+                refuse_spent(plan, seen, spent(self.store))
                 run = self._begin(request, run_id, gate)
                 executor = self._executor(request, run, seen, (listen, stop), gate)
                 try:

@@ -7,7 +7,7 @@ that a trusted key signed counts.
 
 import json
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -95,7 +95,35 @@ def refuse_expired(plan: Plan, seen: "Mapping[str, Seen]", now: str) -> None:
     Raises:
         StalePlan: LBL103, with each such decision.
     """
+    found = [
+        _expired(resource, approval)
+        for resource, approval in _newly_used(plan, seen)
+        if approval.expires_at <= now
+    ]
+    if found:
+        raise StalePlan(*found)
+
+
+def refuse_spent(plan: Plan, seen: "Mapping[str, Seen]", spent: Mapping[str, str]) -> None:
+    """Refuse a plan that would use a decision which another resource has used, or uses in it.
+
+    `spent` is the resource that used each decision, by the decision's text.
+
+    Raises:
+        StalePlan: LBL107, with each such decision.
+    """
+    users = dict(spent)
     found: list[Diagnostic] = []
+    for resource, approval in _newly_used(plan, seen):
+        user = users.setdefault(approval.text, resource)
+        if user != resource:
+            found.append(_used_up(resource, approval, user))
+    if found:
+        raise StalePlan(*found)
+
+
+def _newly_used(plan: Plan, seen: "Mapping[str, Seen]") -> Iterator[tuple[str, Approval]]:
+    """Yield each resource with the decisions that its own log does not rest on yet."""
     for action in plan.actions:
         looked = seen.get(action.target.resource.partition("/")[2])
         state = looked.destination if looked is not None else None
@@ -104,10 +132,8 @@ def refuse_expired(plan: Plan, seen: "Mapping[str, Seen]", now: str) -> None:
             before = frozenset(state.snapshot.entry.decisions)
         for name, text in action.decisions:
             approval = _parsed(text) if name == APPROVAL_USED else None
-            if approval is not None and (name, text) not in before and approval.expires_at <= now:
-                found.append(_expired(action.target.resource, approval))
-    if found:
-        raise StalePlan(*found)
+            if approval is not None and (name, text) not in before:
+                yield action.target.resource, approval
 
 
 def _expired(resource: str, approval: Approval) -> Diagnostic:
@@ -116,6 +142,17 @@ def _expired(resource: str, approval: Approval) -> Diagnostic:
         summary="An approval has expired",
         detail=f"{resource} rests on the decision {approval.id} of {approval.actor}, which could be"
         f" used until {approval.expires_at}.",
+        fix="Decide again with `batuta label approve`, then plan again.",
+        address=resource,
+    )
+
+
+def _used_up(resource: str, approval: Approval, user: str) -> Diagnostic:
+    return Diagnostic(
+        code="LBL107",
+        summary="An approval was used by another resource",
+        detail=f"{resource} rests on the decision {approval.id} of {approval.actor}, which {user}"
+        " uses; a decision is used once.",
         fix="Decide again with `batuta label approve`, then plan again.",
         address=resource,
     )

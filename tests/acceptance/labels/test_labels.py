@@ -2,11 +2,12 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 
 from batuta.model.diagnostic import StalePlan
-from batuta.runtime.approvals import Grant, refuse_expired
+from batuta.runtime.approvals import Grant, refuse_expired, refuse_spent
 from batuta.runtime.planning import PlanRequest
 from tests.acceptance.labels.shell import PUBLIC, SECRET, Shell, public, sovereign
 
@@ -172,13 +173,51 @@ def test_public_data_comes_home_only_after_it_was_endorsed(home: Shell) -> None:
 def test_a_decision_is_used_once(home: Shell) -> None:
     bring_home(home, "in", "too")
     home.well(*ENDORSE)
-    home.well("apply", "--yes", "--select", "in")
 
-    assert home("apply", "--yes", "--select", "too") == 14
+    assert home("apply", "--yes") == 8, "one of the two has to wait"
+    assert "SOV106" in home.said
+    assert (home.folder / "in").exists()
     assert not (home.folder / "too").exists()
     home.well(*ENDORSE)
     home.well("apply", "--yes")
     assert "No changes" in home.well("plan")
+
+
+def test_a_decision_that_an_earlier_run_used_is_used_up(home: Shell) -> None:
+    bring_home(home, "in", "too")
+    home.well(*ENDORSE)
+    home.well("apply", "--yes", "--select", "in")
+
+    assert home("apply", "--yes", "--select", "too") == 14
+    assert not (home.folder / "too").exists()
+
+
+def test_of_two_saved_plans_that_rest_on_one_decision_the_second_is_refused(home: Shell) -> None:
+    bring_home(home, "in", "too")
+    home.well(*ENDORSE)
+    home("plan", "--select", "in", "--out", "in.plan")
+    home("plan", "--select", "too", "--out", "too.plan")
+    home.well("apply", "in.plan")
+
+    assert home("apply", "too.plan") != 0
+    assert "LBL107" in home.said
+    assert "Dataset/in" in home.said
+    assert not (home.folder / "too").exists()
+
+
+def test_a_plan_that_uses_one_decision_twice_is_refused(home: Shell) -> None:
+    """As an older batuta made them."""
+    bring_home(home, "in", "too")
+    home.well(*ENDORSE)
+    with home.open() as engine:
+        one, other = (
+            engine.plan(PlanRequest(select=(name,)), lambda _event: None).plan
+            for name in ("in", "too")
+        )
+    with pytest.raises(StalePlan) as stale:
+        refuse_spent(replace(one, actions=(*one.actions, *other.actions)), {}, {})
+
+    assert [d.code for d in stale.value.diagnostics] == ["LBL107"]
 
 
 def test_a_folder_that_is_misspelt_is_answered_with_the_nearest(home: Shell) -> None:

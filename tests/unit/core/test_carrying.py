@@ -113,6 +113,17 @@ def test_a_decision_that_another_dataset_used_is_spent_and_ones_own_is_not() -> 
     assert isinstance(planned(HOME, seen, spent={text: "Dataset/home"}).actions[0], Create)
 
 
+def test_two_datasets_of_one_plan_do_not_share_a_decision() -> None:
+    seen = Observation(source=source(PUBLIC, approval()), destination=absent())
+    names = ("home", "too")
+    wanted = Desired(workspace=build.workspace(),
+                     datasets=tuple(build.dataset(name, tier=FULL) for name in names))  # fmt: skip
+    made = plan(PlanInput(desired=wanted, observed=dict.fromkeys(names, seen),
+                          target_bytes=build.FORMATS))  # fmt: skip
+
+    assert [action.kind for action in made.actions] == ["create", "blocked"]
+
+
 def test_secret_data_goes_down_only_as_far_as_it_was_declassified() -> None:
     down = approval("declassify", PRIVATE, before=SECRET)
     seen = Observation(source=source(SECRET, down), destination=absent())
