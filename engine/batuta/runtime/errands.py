@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from batuta.core.egress.policy import inspected, narrow
+from batuta.core.egress.rules import MAX_CONNECTIONS
 from batuta.model.address import Address, parse_address
 from batuta.model.canonical import Json, digest
 from batuta.model.diagnostic import BatutaError
@@ -42,10 +43,17 @@ class Look(NamedTuple):
     inner: Access | None
 
 
-CONTROL_UPLOAD_BYTES = 64 * MIB
-"""What a control worker may send in one run for one dataset: its requests."""
+CONTROL_UPLOAD_BYTES = 512 * MIB
+"""What a control worker may send in one run for one dataset: its requests.
+
+How many files it will find is not known before: a footer each of 400,000 of them fits, with the
+long addresses that session tokens make.
+"""
 _READ_UPLOAD_BYTES = 16 * MIB
+_READ_REQUEST_BYTES = 4 * 1024
+"""What the requests of one file take: two or three, each of 0.4 KiB, with a session token 1.2 KiB."""
 _REQUEST_BYTES = 64 * 1024
+_CONNECTIONS_OF_A_UNIT = 4
 _MERGES = frozenset({"merge", "changes"})
 
 
@@ -213,7 +221,8 @@ class Errands:
         if place.scheme == "file":
             read = (self.path_of(place),)
             return Errand(posting=replace(posting, read=read), dataset=name, uses=read)
-        bytes_up = _least_power(_READ_UPLOAD_BYTES + snapshot.size_bytes // 16)
+        requests = len(snapshot.parts) * _READ_REQUEST_BYTES + snapshot.size_bytes // 16
+        bytes_up = _least_power(_READ_UPLOAD_BYTES + requests)
         way = self._way(border, border.destination, ("GET",), bytes_up)
         return Errand(posting=replace(posting, way=way), dataset=name)
 
@@ -254,14 +263,22 @@ class Errands:
 
     def _reading(self, action: TransferAction, border: Border) -> Way | None:
         """Return the read policy: GET alone, the hosts of the plan, and no keys."""
-        hosts = self._hosts(action, border)
-        bytes_up = _least_power(_READ_UPLOAD_BYTES + action.volume.read_bytes // 16)
-        return self._way(border, hosts, ("GET",), bytes_up)
+        hosts, volume = self._hosts(action, border), action.volume
+        files = volume.units_read + volume.units_kept
+        requests = files * _READ_REQUEST_BYTES + volume.read_bytes // 16
+        bytes_up = _least_power(_READ_UPLOAD_BYTES + requests)
+        # A chunk of work is a file or more; what is long is read by several at once.
+        pieces = files + volume.read_bytes // (64 * MIB)
+        connections = 1 << (pieces * _CONNECTIONS_OF_A_UNIT).bit_length()
+        return self._way(border, hosts, ("GET",), bytes_up, max(MAX_CONNECTIONS, connections))
 
     def _way(
-        self, border: Border, hosts: Sequence[Host], methods: Sequence[str], bytes_up: int
-    ) -> Way | None:
-        policy = narrow(border.policy, hosts, methods=methods, upload_bytes=bytes_up)
+        self, border: Border, hosts: Sequence[Host], methods: Sequence[str], bytes_up: int,
+        connections: int = MAX_CONNECTIONS,
+    ) -> Way | None:  # fmt: skip
+        policy = narrow(
+            border.policy, hosts, methods=methods, upload_bytes=bytes_up, connections=connections
+        )
         return None if policy.closed else Way(policy=policy, whole=border.policy)
 
     def _folders(self, action: TransferAction) -> Folders:

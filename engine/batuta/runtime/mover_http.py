@@ -8,6 +8,7 @@ that the server had closed meanwhile.
 import re
 import socket
 import ssl
+import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -238,6 +239,45 @@ def _parse_head(raw: bytes) -> Head:
     return Head(int(raw[9:12]), None if unknown or length is None else int(length[1]), raw)
 
 
+class IdleLinks:
+    """Connections of this process that nobody uses now, for the next reader of their origin.
+
+    Any thread may give and take. Where a decoder opens thousands of files, one after another, they
+    would else each cost a connection, and a worker has a budget of those.
+    """
+
+    def __init__(self, most: int = 16) -> None:
+        self._most = most
+        self._links: list[Link] = []
+        self._guard = threading.Lock()
+
+    def take(self, origin: Origin) -> Link | None:
+        """Return a connection to `origin`, None where there is none. It may have been closed."""
+        with self._guard:
+            for at in reversed(range(len(self._links))):
+                if self._links[at].origin == origin:
+                    return self._links.pop(at)
+        return None
+
+    def put(self, link: Link) -> None:
+        """Keep a connection whose last answer was read whole; of too many the oldest goes."""
+        with self._guard:
+            self._links.append(link)
+            oldest = self._links.pop(0) if len(self._links) > self._most else None
+        if oldest is not None:
+            oldest.close()
+
+    def clear(self) -> None:
+        """Close all connections."""
+        with self._guard:
+            links, self._links = self._links, []
+        for link in links:
+            link.close()
+
+
+IDLE = IdleLinks()
+
+
 class Links:
     """The kept connections of one thread, one for each origin."""
 
@@ -247,7 +287,7 @@ class Links:
     def get(self, origin: Origin) -> Link:
         """Return the connection to `origin`, made now where there is none."""
         if (link := self._links.get(origin)) is None:
-            link = self._links[origin] = Link(origin)
+            link = self._links[origin] = IDLE.take(origin) or Link(origin)
         return link
 
     def drop(self, origin: Origin) -> None:
@@ -260,6 +300,11 @@ class Links:
         for origin in list(self._links):
             self.drop(origin)
 
+    def release(self) -> None:
+        """Leave all connections to whoever reads next; their last answers were read whole."""
+        while self._links:
+            IDLE.put(self._links.popitem()[1])
+
     def start(self, target: Target, request: bytes, key: str) -> tuple[Link, Head]:
         """Send `request` and return the head of its answer.
 
@@ -267,9 +312,10 @@ class Links:
             ConnectorError: WRK106 (a retry can help) or WRK112.
         """
         origin = target.origin
-        kept = origin in self._links
+        kept = False
         try:
             link = self.get(origin)
+            kept = link.answers > 0
             link.send(request)
             return link, link.read_head()
         except LinkBroken as error:

@@ -12,6 +12,7 @@ from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from batuta.model.diagnostic import ConnectorError
 from batuta.model.transfer import Input
 from batuta.runtime import mover_errors, mover_staging
 from batuta.runtime.mover_http import LinkBroken, Links, check_answer
@@ -28,7 +29,8 @@ CACHE_BYTES = 32 * 1024 * 1024
 def open_input(source: Input, way: Proxy | None = None) -> "pa.NativeFile":
     """Return `source` as a seekable file that sees one version of it or fails.
 
-    `way` is the gateway to ask an object through; None: that of this process. A file is not mapped into memory: one that is cut short would end the process.
+    `way` is the gateway to ask an object through; None: that of this process. A file is not mapped
+    into memory: one that is cut short would end the process.
 
     Raises:
         ConnectorError: WRK1xx; later reads raise it too.
@@ -126,12 +128,12 @@ class RangeReader(io.RawIOBase):
             return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def close(self) -> None:
-        """Drop what is kept and end the connections."""
+        """Drop what is kept, and leave the connections to the next reader."""
         if not self.closed:
             if self._pool is not None:
                 self._pool.shutdown(wait=True, cancel_futures=True)
-            self._links.close()
-            self._links_ahead.close()
+            self._links.release()
+            self._links_ahead.release()
             self._spans.clear()
         super().close()
 
@@ -178,7 +180,11 @@ class RangeReader(io.RawIOBase):
         span = (at, min(at + length, source.size_bytes))
         request = request_bytes("GET", self._target, tuple(get_headers(source, span)), source.key)
         link, head = links.start(self._target, request, source.key)
-        check_answer(link, head, source, span)
+        try:
+            check_answer(link, head, source, span)
+        except ConnectorError:
+            links.drop(self._target.origin)  # its body was not read
+            raise
         content = bytearray(span[1] - span[0])
         try:
             link.read_into(memoryview(content))

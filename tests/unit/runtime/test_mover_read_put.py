@@ -3,6 +3,7 @@
 import random
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,14 +12,15 @@ import pytest
 
 from batuta.model.diagnostic import ConnectorError, Failure
 from batuta.model.transfer import Input, UploadItem
-from batuta.runtime import mover, mover_read
-from tests.unit.runtime.mover_server import ETAG, Ask, Server, answer, serving
+from batuta.runtime import mover, mover_http, mover_read
+from tests.unit.runtime.mover_server import ETAG, Ask, Server, answer, plain, serving
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
     with serving() as running:
         yield running
+    mover_http.IDLE.clear()
 
 
 def _content(size: int) -> bytes:
@@ -71,6 +73,43 @@ def test_a_footer_costs_little(server: Server) -> None:
         assert len(server.asked) == 1
     with mover.open_input(_input(server, len(content))) as file:
         assert pq.read_table(file)["a"].to_pylist()[-1] == 999_999
+
+
+def test_many_files_one_after_another_take_one_connection(server: Server) -> None:
+    """Each is a connection to the gateway, which a worker has a budget of."""
+    content = _content(200_000)
+    server.objects["/x"] = content
+    for _ in range(50):
+        with mover.open_input(_input(server, len(content))) as file:
+            assert file.read() == content
+    assert server.connections <= 2
+    mover_http.IDLE.clear()
+    with mover.open_input(_input(server, len(content))) as file:
+        assert file.read() == content
+    assert server.connections <= 4
+
+
+def test_a_connection_with_an_unread_answer_is_no_next_readers(server: Server) -> None:
+    server.objects["/x"] = _content(100_000)
+    stale = mover_read.RangeReader(replace(_input(server, 100_000), validator='"other"'))
+    with pytest.raises(ConnectorError):
+        stale.read(10)
+    stale.close()
+    with mover.open_input(_input(server, 100_000)) as file:
+        assert file.read() == server.objects["/x"]
+
+
+def test_a_kept_connection_that_the_server_closed_costs_a_reader_nothing(server: Server) -> None:
+    server.objects["/x"] = _content(100)
+
+    def once(running: Server, ask: Ask, connection: socket.socket) -> bool:
+        plain(running, ask, connection)
+        return False
+
+    server.special["/x"] = once
+    for _ in range(5):
+        with mover.open_input(_input(server, 100)) as file:
+            assert file.read() == server.objects["/x"]
 
 
 def test_an_object_replaced_while_it_is_read_is_an_error(server: Server) -> None:

@@ -15,7 +15,7 @@ from batuta.core.egress import findings
 from batuta.core.egress.addresses import PRIVATE_RANGES, Demand
 from batuta.core.egress.codes import Refused
 from batuta.core.egress.hosts import intersect, parse_pattern
-from batuta.core.egress.rules import Rule, normal
+from batuta.core.egress.rules import MAX_CONNECTIONS, Rule, normal
 from batuta.core.egress.suffixes import BLOCKED
 from batuta.model import canonical
 from batuta.model.canonical import Json
@@ -156,6 +156,7 @@ def narrow(
     *,
     methods: Sequence[str] = (),
     upload_bytes: int | None = None,
+    connections: int = MAX_CONNECTIONS,
 ) -> Policy:
     """Return the policy of one worker: only `hosts` (name and port), further capped.
 
@@ -180,6 +181,7 @@ def narrow(
                     ports=(port,),
                     methods=allowed,
                     max_upload_bytes=_least(rule.max_upload_bytes, upload_bytes),
+                    max_connections=connections,
                 )
             )
     return replace(policy, allow=normal(kept))

@@ -11,7 +11,7 @@ from batuta.model.diagnostic import Location
 MAX_NAMES = 64
 """Distinct names under one wildcard in one run: a name can carry data to whoever answers for it."""
 MAX_CONNECTIONS = 4096
-"""Connections of one rule in one run."""
+"""Connections of one rule in one run, where the work at hand does not need more."""
 MAX_CONNECTION_S = 24 * 3600
 """How long one connection may last, in seconds."""
 
@@ -21,8 +21,9 @@ class Rule:
     """Hosts that may be reached, or in a denial may not.
 
     `pattern` is in its one spelling. No `ports` means every port, in a denial only. `methods`
-    and `paths` (decoded, each with all below it; empty: any) hold in inspect mode. `plain` lets HTTP in absolute
-    form through, for one host and port in the house. `origin` and `locations` say where the rule was
+    and `paths` (decoded, each with all below it; empty: any) hold in inspect mode. `plain` lets
+    HTTP in absolute form through, for one host and port in the house. `max_connections` follows
+    from the work at hand, no document says it. `origin` and `locations` say where the rule was
     written, and are no part of what it says.
     """
 
@@ -33,6 +34,7 @@ class Rule:
     paths: tuple[str, ...] = ()
     max_upload_bytes: int | None = None
     max_names: int = MAX_NAMES
+    max_connections: int = MAX_CONNECTIONS
     on_prem: bool = False
     plain: bool = False
     inspect: bool = False

@@ -16,7 +16,7 @@ from batuta.core.egress.clienthello import VERSION_1_2, Hello
 from batuta.core.egress.codes import Code, Refused
 from batuta.core.egress.hosts import Host, Kind, parse_host
 from batuta.core.egress.policy import Policy
-from batuta.core.egress.rules import MAX_CONNECTION_S, MAX_CONNECTIONS, Rule, allowing, denying
+from batuta.core.egress.rules import MAX_CONNECTION_S, Rule, allowing, denying
 
 MAX_HEAD = 64 * 1024
 """Bytes of a request's head."""
@@ -145,8 +145,8 @@ class Spent:
 
 def may_open(rule: Rule, host: Host, spent: Spent) -> Refused | None:
     """Return why no further connection may be opened, before the name is looked up."""
-    if spent.connections >= MAX_CONNECTIONS:
-        detail = f"{rule.name} has had {MAX_CONNECTIONS} connections in this run."
+    if spent.connections >= rule.max_connections:
+        detail = f"{rule.name} has had {rule.max_connections} connections in this run."
         return Refused(Code.BUDGET_CONNECTIONS, detail)
     new = host.name not in spent.names
     if rule.wildcard and new and len(spent.names) >= rule.max_names:

@@ -15,6 +15,7 @@ from batuta.core.egress.codes import Code
 from batuta.model.connector import WayOut
 from batuta.model.diagnostic import Diagnostic
 from batuta.model.egress import LogHead
+from batuta.runtime.mover_http import IDLE
 from batuta.runtime.worker.posting import Way
 
 if TYPE_CHECKING:
@@ -130,6 +131,7 @@ class Gate:
         with self._guard:
             gateway = self._gateway
         if gateway is not None:
+            IDLE.clear()  # this process's own: nobody reads through a gateway that is gone
             gateway.close()
 
     def _see(self, row: "Row") -> None:

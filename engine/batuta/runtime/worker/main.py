@@ -29,6 +29,7 @@ from batuta.model.observed import SourceState
 from batuta.model.transfer import ChunkReceipt, CopyTask, Input, UniteTask
 from batuta.runtime import mover
 from batuta.runtime.discreet import without
+from batuta.runtime.mover_http import IDLE
 from batuta.runtime.mover_request import Proxy, use_proxy
 from batuta.runtime.registry import connectors, formats
 from batuta.runtime.worker.limits import confine, watch_driver
@@ -69,6 +70,8 @@ def main() -> None:
     while (body := receive(channel)) is not None:
         request = msgspec.msgpack.decode(body, type=Request)
         for reply in _answer(request, channel, limits):
+            if reply.end:
+                IDLE.clear()  # a connection is one dataset's, and the next request another's
             send(channel, reply)
 
 

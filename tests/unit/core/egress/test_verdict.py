@@ -1,5 +1,7 @@
 """Heads of requests, the choice of a rule, and budgets."""
 
+from dataclasses import replace
+
 import pytest
 
 from batuta.core.egress.codes import Code, Refused
@@ -183,6 +185,9 @@ def test_connections_and_their_time_have_an_end() -> None:
     found = may_open(rule, host, Spent(connections=MAX_CONNECTIONS))
     assert found is not None
     assert found.code is Code.BUDGET_CONNECTIONS
+    large = replace(rule, max_connections=MAX_CONNECTIONS * 4)  # where the work has many files
+    assert may_open(large, host, Spent(connections=MAX_CONNECTIONS)) is None
+    assert may_open(large, host, Spent(connections=MAX_CONNECTIONS * 4)) is not None
     assert may_stay(MAX_CONNECTION_S) is None
     late = may_stay(MAX_CONNECTION_S + 1)
     assert late is not None
