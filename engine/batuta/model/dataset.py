@@ -87,6 +87,7 @@ class DatasetStore(Protocol):
 
         Raises:
             CommitConflict: another writer committed after `base`; nothing became visible.
+            CommitUnsettled: the entry is there, or may be; what comes after it is `recover`'s.
         """
         ...
 
@@ -144,6 +145,7 @@ class DatasetStore(Protocol):
 
         Raises:
             CommitConflict: another writer committed after `base`; nothing was deleted.
+            CommitUnsettled: it was committed, or may have been, and not all is deleted.
         """
         ...
 

@@ -112,3 +112,7 @@ class StateLocked(BatutaError):
 
 class CommitConflict(BatutaError):
     """Another writer committed this log version first. Never retried blindly: plan again."""
+
+
+class CommitUnsettled(BatutaError):
+    """The entry is there, or may be, and what comes after it was refused: recovery settles it."""

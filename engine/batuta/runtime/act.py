@@ -129,7 +129,7 @@ class Act:
         except CommitConflict:
             self._forget({run.id: str(run.staging)})  # no later run does the same work again
             raise
-        dataset.expire(action.target.history, wall_s())
+        _let_go(dataset, action)
         return ActResult(
             writes=[
                 put_resource(self._record(action, entry, head)),
@@ -328,7 +328,7 @@ class Act:
         )
         self.witness.committing(action, Confined.of(()))
         head = dataset.commit(entry, action.preconditions.head, ())
-        dataset.expire(action.target.history, wall_s())
+        _let_go(dataset, action)
         return ActResult(
             writes=[
                 put_resource(self._record(action, entry, head)),
@@ -391,6 +391,15 @@ class Act:
             label=entry.label, run=self.run_id, plan=entry.plan,
             manifest=action.preconditions.manifest,
         )  # fmt: skip
+
+
+def _let_go(dataset: DatasetStore, action: TransferAction | Relabel) -> None:
+    """Delete history that is too old, after the commit: what is refused does not undo that.
+
+    The next apply that finds nothing to do tries again, and says what it is refused.
+    """
+    with suppress(BatutaError, OSError):
+        dataset.expire(action.target.history, wall_s())
 
 
 def _scope(

@@ -103,7 +103,7 @@ class Applier:
             # Only now, with every way out closed, is it known what all was refused.
             report = _report(run, outcomes, monotonic_s() - began, cancelled=stop.is_set())
             report = replace(report, refused=len(gate.refusals))
-            if executor.halt is None:
+            if executor.halt is None and not executor.unsettled:
                 self._end(run, report, gate)
         listen(report)
         return report

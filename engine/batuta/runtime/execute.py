@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from batuta.model.canonical import Json
-from batuta.model.diagnostic import BatutaError, Diagnostic
+from batuta.model.diagnostic import BatutaError, CommitUnsettled, Diagnostic
 from batuta.model.event import (
     ActionFinished,
     ActionStarted,
@@ -46,7 +46,10 @@ Listen = Callable[[Event], None]
 
 @dataclass
 class Executor:
-    """One run over one plan. `act` does a single action; this class orders and reports."""
+    """One run over one plan. `act` does a single action; this class orders and reports.
+
+    `unsettled` says that recovery has to look what became of an action.
+    """
 
     plan: Plan
     run_id: str
@@ -57,6 +60,7 @@ class Executor:
     outcomes: dict[str, ActionFinished] = field(default_factory=dict)
     planned: frozenset[str] = frozenset()
     halt: BatutaError | None = None
+    unsettled: bool = False
 
     def run(self) -> tuple[ActionFinished, ...]:
         """Run what can be run; return all outcomes in plan order."""
@@ -135,6 +139,10 @@ class Executor:
             self.act.store.write([*result.writes, self._ended(action, "done", result.detail)])
         except Cancelled:
             return self._cancelled(action)
+        except CommitUnsettled as error:
+            # The intent stays as it is: the next command asks the log, and does what is left.
+            self.unsettled = True
+            return _outcome(action, "failed", diagnostics=error.diagnostics)
         except BatutaError as error:
             return self._failed(action, error)
         except OSError as error:

@@ -27,12 +27,13 @@ from batuta.connectors.alimentar.intents import (
     work_name,
     write_intent,
 )
-from batuta.connectors.alimentar.log import Log, append, next_place, open_log, write_checkpoint
+from batuta.connectors.alimentar.log import Log, next_place, open_log, write_checkpoint
 from batuta.connectors.alimentar.mend import set_spoilt_aside
 from batuta.connectors.alimentar.names import check_keys, entry_name, is_part_name
 from batuta.connectors.alimentar.place import many_in_history, sizes_of
 from batuta.connectors.alimentar.sealing import drop_staged, place_seal, stage_seal
 from batuta.connectors.alimentar.settle import retire, set_aside, undo
+from batuta.connectors.alimentar.unsettled import after_entry, append_surely
 from batuta.model.connector import Files
 from batuta.model.diagnostic import BatutaError, CommitConflict
 from batuta.model.log import Head, LogEntry
@@ -81,6 +82,7 @@ def commit(
 
     Raises:
         CommitConflict: LOG106, LOG107 or LOG108: another run was first; nothing is visible.
+        CommitUnsettled: LOG114: the entry is there, or may be; recovery does the rest.
         BatutaError: LOG111, LOG112, LOG113: names that cannot be used, all of them.
         ConnectorError: LOG109, LOG121: the draft names what is not there.
     """
@@ -153,32 +155,27 @@ def conclude(files: Files, pending: Pending, sign: Sign | None = None) -> Log:
     Raises:
         CommitConflict: LOG106: another run has the version; LOG108: another run has cleaned
             up after this one. What was published is taken back.
+        CommitUnsettled: LOG114: what comes after the entry was refused, or nobody knows whether
+            the entry is there. The intent stays, so that recovery settles it.
     """
     intent = pending.intent
     log = write_checkpoint(files, pending.log) if pending.log else None
     waiting = stage_seal(files, pending.entry, _work(pending), sign)
-    if intent is None:
-        try:
-            committed = append(files, log, pending.entry)
-        except CommitConflict:
-            drop_staged(files, waiting)
-            give_up(files, pending)
-            raise
-        place_seal(files, waiting)
-        return write_checkpoint(files, committed)
     try:
-        if not is_standing(files, pending.path, intent):
+        if intent is not None and not is_standing(files, pending.path, intent):
             detail = f"{files.location}: {pending.path} was removed before the commit."
             raise CommitConflict(fault("LOG108", detail))
-        committed = append(files, log, pending.entry)
+        committed = append_surely(files, log, pending.entry)
     except CommitConflict:
         drop_staged(files, waiting)
         give_up(files, pending)
         raise
-    place_seal(files, waiting)
-    committed = write_checkpoint(files, committed)
-    retire(files, intent.superseded)
-    files.delete([pending.path])
+    with after_entry(files, f"version {committed.head.version} is there"):
+        place_seal(files, waiting)
+        committed = write_checkpoint(files, committed)
+        if intent is not None:
+            retire(files, intent.superseded)
+            files.delete([pending.path])
     return committed
 
 

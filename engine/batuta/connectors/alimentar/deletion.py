@@ -8,6 +8,7 @@ that a deletion that was cut short is known for what it is, and can be finished 
 from batuta.connectors.alimentar import names
 from batuta.connectors.alimentar.commit import commit
 from batuta.connectors.alimentar.log import log_names, open_log, read_entry
+from batuta.connectors.alimentar.unsettled import after_entry
 from batuta.model.connector import Files
 from batuta.model.diagnostic import ConnectorError
 from batuta.model.log import Head, LogEntry, Snapshot
@@ -46,13 +47,20 @@ def delete(files: Files, draft: LogEntry, base: Head, *, sign: Sign | None = Non
 
     Raises:
         CommitConflict: LOG106: another run committed after `base`; nothing was deleted.
-        ConnectorError: as `commit.commit`, or what the store refused meanwhile.
+        CommitUnsettled: LOG114: the entry is there, and the store refused a deletion.
+        ConnectorError: as `commit.commit`.
     """
     found = announced(files)
     if found is None or found.head != base:
         commit(files, open_log(files), draft, base, sign=sign)
         found = announced(files)
         assert found is not None
+    with after_entry(files, f"version {found.head.version} says that the dataset is deleted"):
+        _clear(files, found)
+
+
+def _clear(files: Files, found: Snapshot) -> None:
+    """Delete all that the log names; the entry of the deletion is the last to go."""
     listed = [info.path for info in files.list()]
     last = names.entry_name(found.head.version)
     files.delete(sorted(part.path for part in found.parts))

@@ -57,6 +57,10 @@ _TABLE: dict[str, tuple[str, str]] = {
         "A file is in the way",
         "Move the file away, or remove it, and apply again; batuta never overwrites it.",
     ),
+    "LOG114": (
+        "What comes after a commit failed",
+        "Mend what is named below; the next command of any kind finishes it.",
+    ),
     "LOG121": (
         "A part is missing",
         "Write it anew with `batuta apply --resync NAME`, or bring the files back from a copy.",
