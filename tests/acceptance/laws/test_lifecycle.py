@@ -364,3 +364,25 @@ def test_two_datasets_never_share_a_destination(bench: Bench) -> None:
     bench.write({"t": plain(), "u": {**plain(), "destination": "out/inner/"}})
 
     assert codes(bench.plan()) == {"t": ["PLN113"], "u": ["PLN113"]}
+
+
+@pytest.mark.parametrize("lost", [("a",), ("a", "b")])
+def test_a_merge_whose_sources_lost_its_key_is_refused_by_the_plan_also_where_it_is_forced(
+    tmp_path: Path, lost: tuple[str, ...]
+) -> None:
+    def table(name: str, key: str) -> None:
+        (tmp_path / name).mkdir(exist_ok=True)
+        pq.write_table(pa.table({key: [1, 2], "x": [3, 4]}), tmp_path / name / "t.parquet")
+
+    bench = Bench(tmp_path)
+    force = dict.fromkeys(("additive", "widening", "breaking", "semantic"), "Force")
+    source = {"merge": ["a/", "b/"], "on": ["id"], "conflict": "Last"}
+    spec = {"source": source, "destination": "out/", "format": "parquet", "onDrift": force}
+    bench.write({"m": spec})
+    for name in ("a", "b"):
+        table(name, "id")
+    assert bench.run("apply", "--yes").returncode == 0
+    for name in lost:
+        table(name, "number")
+
+    assert codes(bench.plan()) == {"m": ["PLN143"]}
