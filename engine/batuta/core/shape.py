@@ -28,9 +28,10 @@ from batuta.model.change import (
     SchemaClass,
 )
 from batuta.model.diagnostic import Diagnostic, Severity
-from batuta.model.resource import Dataset, DriftChoice, DriftPolicy
+from batuta.model.resource import Dataset, DriftChoice, DriftPolicy, Mode
 from batuta.model.table import TableSchema
 
+_ITS_SCHEMA = "the source's schema"
 Outcome = Literal["plain", "apply", "skip", "stop"]
 
 
@@ -213,13 +214,14 @@ def _force_loses(change: ColumnChange) -> bool:
 def _forced(dataset: Dataset, forced: list[SchemaChange]) -> list[Diagnostic]:
     if not forced:
         return []
-    lost = "; ".join(f"{describe(c.change)}: {_force_cost(c.change)}" for c in forced)
+    lost = "; ".join(f"{describe(c.change)}: {_force_cost(dataset, c.change)}" for c in forced)
+    whose = "the schema that the sources have together" if _several(dataset) else _ITS_SCHEMA
     return [
         Diagnostic(
             code="DRF103",
             summary="The old schema is kept by force",
             detail=f"{dataset.address}: {lost}.",
-            fix="Choose Apply for these classes in `onDrift` to take the source's schema.",
+            fix=f"Choose Apply for these classes in `onDrift` to take {whose}.",
             severity=Severity.WARNING,
             locations=dataset.place("spec.onDrift"),
             address=dataset.address,
@@ -227,18 +229,37 @@ def _forced(dataset: Dataset, forced: list[SchemaChange]) -> list[Diagnostic]:
     ]
 
 
-def _force_cost(change: ColumnChange) -> str:
+def _force_cost(dataset: Dataset, change: ColumnChange) -> str:
     match change:
         case AddColumn():
             return "its values are not written"
         case DropColumn():
-            return "it is written as nulls, and the values that were there go to history"
+            return _nulls(dataset)
+        case AlterColumn(before, after) if before.type == after.type and after.nullable:
+            lacks = ", as all of a source that lacks it," if _several(dataset) else ""
+            return f"rows that have no value for it{lacks} stop the sync"
         case AlterColumn(_, after) if _force_loses(change):
             return (
                 f"values of {after.type} that do not fit the old type stop the sync or lose digits"
             )
         case AlterColumn():
             return "values are written in the old type, none is lost"
+
+
+def _nulls(dataset: Dataset) -> str:
+    said = "it is written as nulls, and the values that were there go to history"
+    if _several(dataset):
+        return f"no source has it any more; {said}"
+    if dataset.mode is Mode.INCREMENTAL and dataset.incremental and dataset.incremental.key:
+        return (
+            "it is written as nulls in the rows that are read, whose values go to history; rows that"
+            " are not read keep theirs"
+        )
+    return said
+
+
+def _several(dataset: Dataset) -> bool:
+    return bool(dataset.source.merge)
 
 
 def _unfilled(dataset: Dataset, paired: Shape) -> list[Diagnostic]:
@@ -250,8 +271,9 @@ def _unfilled(dataset: Dataset, paired: Shape) -> list[Diagnostic]:
         Diagnostic(
             code="DRF104",
             summary="The old schema cannot be kept",
-            detail=f"{dataset.address} requires {', '.join(map(repr, bare))}, which the source no"
-            " longer has, and a required column cannot be written as nulls.",
+            detail=f"{dataset.address} requires {', '.join(map(repr, bare))}, which"
+            f" {'no source has' if _several(dataset) else 'the source no longer has'}, and a required"
+            " column cannot be written as nulls.",
             fix="Choose Apply for the class `breaking` in `onDrift`, or restore the column.",
             locations=dataset.place("spec.onDrift.breaking"),
             address=dataset.address,
