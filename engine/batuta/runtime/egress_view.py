@@ -20,7 +20,8 @@ from batuta.runtime.sandbox.levels import Choice
 
 HTTPS = 443
 _LAST_PORT, _PORT_DIGITS = 65535, 5
-_OPEN, _REFUSED, _FAILED = "open", "refused", "failed"
+_OPEN, _REFUSED, _FAILED, _END = "open", "refused", "failed", "end"
+_SAID_NO = frozenset({"deny", "fail"})
 _FORMS: Mapping[str, Callable[[Policy, Site], str | tuple[Diagnostic, ...]]] = {
     "nftables": nftables.render,
     "kubernetes": kubernetes.render,
@@ -47,8 +48,9 @@ class Status:
     """One dataset: what its workers may reach, how this machine keeps them, what they tried.
 
     `level` is empty where the machine does not give what its tier needs. `allowed` and `refused`
-    count connections in the egress log; `failed` are those that no rule forbade and that came to
-    nothing (no such name, nobody answered). `closed` holds the codes that forbid any contact.
+    count connections in the egress log, one that was let through and then cut in both; `failed`
+    are those that no rule forbade and that came to nothing (no such name, nobody answered).
+    `closed` holds the codes that forbid any contact.
     """
 
     dataset: str
@@ -108,8 +110,10 @@ class EgressView:
         """Connections by dataset and event; those refused after they were open count as both."""
         found: Counter[tuple[str, str]] = Counter()
         for row in rows(self.log):
-            if row.event in (_OPEN, _REFUSED):
-                event = _FAILED if has_failed(row) else row.event
+            # One that was let through and is cut, at its budget for example, ends with that.
+            refused = row.event == _END and row.verdict in _SAID_NO
+            if row.event in (_OPEN, _REFUSED) or refused:
+                event = _FAILED if has_failed(row) else _REFUSED if refused else row.event
                 found[row.dataset.removeprefix("Dataset/"), event] += 1
         return found
 

@@ -127,6 +127,10 @@ def test_status_counts_the_connections_in_the_log(app: App, tmp_path: Path) -> N
     # The last one is as older logs have it.
     for verdict, code in (("fail", "dns.nxdomain"), ("fail", "gone"), ("deny", "connect.failed")):
         log.append(Row(event="refused", dataset="plain", verdict=verdict, code=code))
+    # Two that were let through: one is cut at its byte budget, one finds no credential.
+    for verdict, code in (("deny", "budget.bytes"), ("fail", "http.no_credential")):
+        log.append(Row(event="open", dataset="tiered", verdict="allow", code="allow"))
+        log.append(Row(event="end", dataset="tiered", verdict=verdict, code=code))
     log.close()
     app.close()
 
@@ -135,6 +139,7 @@ def test_status_counts_the_connections_in_the_log(app: App, tmp_path: Path) -> N
     counts = ("allowed", "refused", "failed")
     assert [found["plain"][name] for name in counts] == [1, 1, 3]
     assert [found["bad"][name] for name in counts] == [0, 2, 0]
+    assert [found["tiered"][name] for name in counts] == [2, 1, 1]
     assert found["plain"]["hosts"] == ["127.0.0.1:8333"]
     assert found["plain"]["tier"] == "FullySovereign"
     assert (found["tiered"]["hosts"], found["tiered"]["closed"]) == ([], ["SOV101"])

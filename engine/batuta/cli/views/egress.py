@@ -134,7 +134,7 @@ def status_json(found: "Sequence[Status]") -> str:
 
 _METRICS = (
     ("batuta_egress_allowed_total", "counter", "Connections of workers that were let through."),
-    ("batuta_egress_refused_total", "counter", "Connections of workers that were refused."),
+    ("batuta_egress_refused_total", "counter", "Connections of workers that were refused or cut."),
     ("batuta_egress_failed_total", "counter", "Connections of workers that came to nothing."),
     ("batuta_egress_open_hosts", "gauge", "Hosts that the policy opens."),
     ("batuta_egress_enforced", "gauge", "1 where the operating system keeps workers to it here."),
