@@ -42,8 +42,10 @@ def command(app: App, as_format: str) -> int:
     if passed := engine.loader.passed_by():
         shown = ", ".join(passed[:_SHOWN]) + (", ..." if passed[_SHOWN:] else "")
         app.out.say(f"not read: {shown} (name it .yaml, or add it to `manifests` of the Workspace)")
-    for each in found.unchecked:
-        app.out.say(f"not checked: {each}")
     offline = typed(app, "plan", "--refresh=none")
-    app.out.say(f"not checked: what tiers and egress policies allow (offline as well: {offline})")
+    allowed = f"what tiers and egress policies allow (offline as well: {offline})"
+    unchecked = (*found.unchecked, allowed)
+    app.out.say(f"not checked ({len(unchecked)}):")
+    for each in unchecked:
+        app.out.say(f"  {each}")
     return code
