@@ -116,7 +116,8 @@ def test_the_note_about_entries_older_than_the_key_ends_with_the_command_that_it
     shell.well("keys", "generate")
     shell.well("label", "verify", "web/")
     assert "note[LOG133]" in shell.said
-    assert "--sign-head" in shell.said
+    assert "`batuta label verify web/ --sign-head`" in shell.said
+    assert "PATH" not in shell.said
     shell.well("label", "verify", "web/", "--sign-head")
     shell.well("label", "verify", "web/")
     assert "LOG133" not in shell.said

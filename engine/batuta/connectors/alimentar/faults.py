@@ -89,8 +89,7 @@ _TABLE: dict[str, tuple[str, str]] = {
     ),
     "LOG133": (
         "A log entry is not signed",
-        "Find out who wrote it. If `batuta label verify` finds all else in order and it is yours, "
-        "sign the head anew: `batuta label verify PATH --sign-head`.",
+        "Find out who wrote it; `batuta label verify --sign-head` signs the head anew if it is yours.",
     ),
     "LOG134": (
         "The signature of a log entry does not fit",

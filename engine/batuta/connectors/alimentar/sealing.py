@@ -6,6 +6,7 @@ signed because it lies there.
 """
 
 import re
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -135,7 +136,7 @@ class SealReview:
         if finding.state == "absent" and not finding.required and not self.signed:
             self.unsigned += 1
             return []
-        return [seal_fault(logged.head, finding)]
+        return [seal_fault(self.files, logged.head, finding)]
 
     def notes(self) -> list[Diagnostic]:
         """Return what is worth saying at the end: that nothing signed vouches for the log yet.
@@ -146,22 +147,36 @@ class SealReview:
             return []
         what = "entries carry" if self.unsigned > 1 else "entry carries"
         detail = (
-            f"{self.unsigned} {what} no signature, from before there was a key, and none behind"
-            " them vouches for them yet. The next commit will, or now: `batuta label verify PATH"
-            " --sign-head`."
+            f"{self.files.location}: {self.unsigned} {what} no signature, from before there was a"
+            " key, and none behind them vouches for them yet. The next commit will, or now:"
+            f" `{_signing(self.files)}`."
         )
-        return [fault("LOG133", detail, severity=Severity.NOTE)]
+        return [unsigned(self.files, detail, Severity.NOTE)]
 
 
 def head_problem(files: Files, log: Log, check: CheckSeal) -> Diagnostic | None:
     """Return what is wrong with the signature of the head; None where it may stand."""
     finding = check(log.head, log.entry, read_seal(files, log.head.version))
     absent = finding.state == "absent" and not finding.required
-    return None if finding.state == "good" or absent else seal_fault(log.head, finding)
+    return None if finding.state == "good" or absent else seal_fault(files, log.head, finding)
 
 
-def seal_fault(head: Head, finding: SealFinding) -> Diagnostic:
+def seal_fault(files: Files, head: Head, finding: SealFinding) -> Diagnostic:
     """Word a finding that is not good."""
-    codes = {"absent": "LOG133", "broken": "LOG134", "untrusted": "LOG135"}
-    code = codes[finding.state]
-    return fault(code, f"{entry_name(head.version)}: {finding.detail}")
+    detail = f"{files.location}: {entry_name(head.version)}: {finding.detail}"
+    if finding.state == "absent":
+        return unsigned(files, detail)
+    return fault("LOG134" if finding.state == "broken" else "LOG135", detail)
+
+
+def unsigned(files: Files, detail: str, severity: Severity = Severity.ERROR) -> Diagnostic:
+    """Return LOG133 with the command that signs the head of this very dataset."""
+    fix = (
+        "Find out who wrote it. If `batuta label verify` finds all else in order and it is yours,"
+        f" sign the head anew: `{_signing(files)}`."
+    )
+    return fault("LOG133", detail, severity=severity, fix=fix)
+
+
+def _signing(files: Files) -> str:
+    return shlex.join(["batuta", "label", "verify", files.location, "--sign-head"])
