@@ -81,13 +81,17 @@ def rollback(address: str, destination: str, head: HeadRelation) -> Diagnostic:
 
 def other_resource(dataset: Dataset, owner: str) -> Diagnostic:
     """The dataset there belongs to another resource."""
-    name = owner.partition("/")[2]
+    other = "Name another destination."
+    if dataset.origin is not Origin.COMMAND:
+        moved = f"`batuta state mv {owner} {dataset.address}`"
+        other = f"If {dataset.name} is its new name: {moved}. Otherwise name another destination."
     return Diagnostic(
         code="PLN102",
         summary="The dataset at the destination belongs to another resource",
         detail=f"The log at {dataset.destination} belongs to {owner}, not to {dataset.address}.",
-        fix=f"If {dataset.name} is its new name: `batuta state mv {owner} {dataset.address}`."
-        f" Otherwise name another destination, or release the data with `batuta release {name}`.",
+        # To release the owner would unhook the original where this is a copy of its folder.
+        fix=f"{other} If this is a folder that was copied with its log, make the copy with"
+        " `batuta data sync ORIGINAL COPY` instead: then it is a dataset of its own.",
         locations=dataset.place("spec.destination"),
         address=dataset.address,
     )

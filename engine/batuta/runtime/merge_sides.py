@@ -1,6 +1,7 @@
 """The two sides of `batuta data merge`: its document, and what may be done where they conflict."""
 
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -93,10 +94,10 @@ def merge_documents(datasets: Datasets, wish: MergeWish) -> tuple[dict[str, Valu
     """
     place = datasets.committed(wish.target)
     name = place.resource.partition("/")[2]
-    if name in datasets.wanted or _declared(datasets, str(place.destination)):
-        raise BatutaError(_in_manifest(wish))
     snapshot = place.dataset.snapshot()
     assert snapshot is not None
+    if name in datasets.wanted or _declared(datasets, str(place.destination)):
+        raise BatutaError(_in_manifest(wish, str(place.destination), snapshot.entry.facts.format))
     now = _document(wish, snapshot, str(snapshot.head.version))
     before = _version_before(snapshot, place.dataset.entries(), _text(wish))
     return (now,) if before is None else (_document(wish, snapshot, before), now)
@@ -107,14 +108,23 @@ def _declared(datasets: Datasets, destination: str) -> bool:
     return any(str(d.destination).rstrip("/") == wanted for d in datasets.wanted.values())
 
 
-def _in_manifest(wish: MergeWish) -> Diagnostic:
+def _in_manifest(wish: MergeWish, place: str, format_: str) -> Diagnostic:
+    copy = f"{place.rstrip('/')}-merged/"
+    on = [word for column in wish.on for word in ("--on", column)]
+    on += ["--conflict", wish.conflict] if wish.conflict else []
+    copied = shlex.join(["batuta", "data", "sync", place, copy, "--format", format_])
+    merged = shlex.join(["batuta", "data", "merge", copy, wish.source, *on])
     return Diagnostic(
         code="DAT102",
         summary="The target of a merge stands in a manifest",
         detail=f"A manifest says what `{wish.target}` is made from; the next apply would undo the"
         " merge.",
-        fix="Write the merge into its document, or merge into a copy of it:\n"
-        f"  source: {{merge: [WHAT IT READS NOW, {wish.source}]}}",
+        # A folder that is copied with its log would still be the dataset of that document.
+        fix="Write the merge into its document:\n"
+        f"  source: {{merge: [WHAT IT READS NOW, {wish.source}]}}\n"
+        "Or merge into a dataset of its own, which starts as a copy:\n"
+        f"  {copied}\n"
+        f"  {merged}",
     )
 
 

@@ -74,8 +74,31 @@ def test_a_merge_stays_as_it_was_where_it_says_nothing(shell: Shell) -> None:
 
 
 def test_what_a_manifest_describes_is_not_merged_behind_its_back(home: Shell) -> None:
-    assert home("data", "merge", "model/", "web/", "--yes") == 3
+    home.table("more", OTHER)
+    assert home("data", "merge", "model/", "more/", "--on", "id", "--yes") == 3
     assert "DAT102" in home.err
+    rows = [row.strip() for row in home.err.splitlines() if row.strip().startswith("batuta ")]
+    assert rows == [
+        "batuta data sync model/ model-merged/ --format parquet",
+        "batuta data merge model-merged/ more/ --on id",
+    ]
+    home.well(*rows[0].split()[1:], "--yes")
+    code = home(*rows[1].split()[1:], "--yes")
+
+    assert "PLN102" not in home.said
+    assert code in (0, 14), home.said  # what its labels allow is another matter
+
+
+def test_a_folder_copied_with_its_log_is_not_unhooked_from_its_original(home: Shell) -> None:
+    shutil.copytree(home.folder / "mine", home.folder / "copied")
+    home.table("more", OTHER)
+
+    for words in (("merge", "copied/", "more/"), ("sync", "secret/", "copied/")):
+        assert home("data", *words, "--yes") != 0
+        assert "PLN102" in home.said
+        assert "batuta data sync ORIGINAL COPY" in home.said
+        assert "release" not in home.said
+        assert "state mv" not in home.said
 
 
 def test_nobody_is_asked_where_nobody_is_there_and_nothing_happens(home: Shell) -> None:
