@@ -296,14 +296,15 @@ SCHEMA_CHANGES = st.builds(SchemaChange, change=COLUMN_CHANGES, why=TEXT,
                            schema_class=st.sampled_from(list(SchemaClass)))  # fmt: skip
 HEADS = st.builds(Head, st.integers(0, 2**40), TEXT)
 PAIRS = st.lists(st.tuples(TEXT, TEXT), max_size=1).map(tuple)
+READ = st.builds(
+    SourceSpec,
+    address=st.sampled_from(["s3://b/p", "data/x", "delta+s3://b/t"]).map(parse_address),
+    options=st.lists(st.tuples(TEXT, JSON), max_size=1).map(tuple),
+    origin_tier=st.none() | TIERS,
+)
 TRANSFERS = st.builds(
     Transfer,
-    source=st.builds(
-        SourceSpec,
-        address=st.sampled_from(["s3://b/p", "data/x", "delta+s3://b/t"]).map(parse_address),
-        options=st.lists(st.tuples(TEXT, JSON), max_size=1).map(tuple),
-        origin_tier=st.none() | TIERS,
-    ),
+    source=READ,
     source_version=TEXT,
     source_schema=st.none() | SCHEMAS,
     columns=PAIRS,
@@ -319,7 +320,7 @@ STEP = {
         history=st.builds(HistorySpec, keep_s=st.integers(0, 9), versions=st.integers(0, 9)), origin=TEXT,
         locations=PLACES,
     ),
-    "preconditions": st.builds(Preconditions, source_version=st.none() | TEXT,
+    "preconditions": st.builds(Preconditions, source_version=st.none() | TEXT, labels=TEXT,
                                head=st.none() | HEADS, revision=st.integers(0, 9)),
     "reasons": st.lists(st.builds(Reason, code=TEXT, text=TEXT), max_size=1).map(tuple),
     "changes": st.lists(FIELD_CHANGES | SCHEMA_CHANGES, max_size=2).map(tuple),
@@ -332,7 +333,7 @@ MOVING = {**STEP, "transfer": TRANSFERS, "facts": FACTS, "label": LABELS}
 ACTIONS = st.one_of(
     *(st.builds(kind, **MOVING) for kind in (Create, Append, Replace, EvolveSchema, Convert)),
     st.builds(Move, **MOVING, origin_destination=TEXT),
-    st.builds(Relabel, **STEP, facts=FACTS, label=LABELS),
+    st.builds(Relabel, **STEP, source=READ, facts=FACTS, label=LABELS),
     st.builds(Delete, **STEP, paths=st.lists(TEXT, max_size=2).map(tuple), rows=st.none()),
     st.builds(Release, **STEP),
     st.builds(NoOp, **STEP, adopt_state=st.booleans()),

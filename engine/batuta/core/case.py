@@ -7,6 +7,7 @@ from batuta.core.diff import Locate
 from batuta.core.plan_input import Observation, PlanInput, is_named
 from batuta.core.selection import source_text
 from batuta.core.sovereignty import Answer
+from batuta.core.stale import labels_read
 from batuta.core.tiers import End
 from batuta.model.address import Address
 from batuta.model.canonical import canonical_bytes
@@ -125,6 +126,7 @@ def preconditions(world: World, dataset: Dataset, observation: Observation) -> P
     source, destination = observation.source, observation.destination
     return Preconditions(
         source_version=source.version if isinstance(source, SourceState) else None,
+        labels=labels_read(source) if isinstance(source, SourceState) else "",
         head=destination.head if isinstance(destination, DestinationState) else None,
         revision=observation.record.revision if observation.record else 0,
         manifest=dataset.manifest_digest,

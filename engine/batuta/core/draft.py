@@ -196,6 +196,7 @@ def _relabel(draft: Draft) -> Relabel:
         preconditions=preconditions(case.world, case.dataset, case.observation),
         reasons=_reasons(draft, draft.whys),
         changes=draft.changes,
+        source=case.dataset.source,
         facts=draft.facts,
         label=draft.label,
         decisions=_kept_decisions(draft),

@@ -86,8 +86,9 @@ def _older(version: int) -> Diagnostic:
     return Diagnostic(
         code="PLN133",
         summary="The plan was made by an older batuta",
-        detail=f"Its format version is {version}; since {PLAN_FORMAT_VERSION} a plan carries the"
-        " egress policies that its workers are kept by, so an older one is not applied.",
+        detail=f"Its format version is {version}; since {PLAN_FORMAT_VERSION} a plan says by which"
+        " egress policies its workers are kept and which labels it rests on, so an older one is"
+        " not applied.",
         fix="Plan again with this batuta: batuta plan --out FILE",
     )
 

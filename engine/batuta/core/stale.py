@@ -3,8 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import msgspec
+
+from batuta.model.canonical import digest
 from batuta.model.diagnostic import Diagnostic
 from batuta.model.log import Head
+from batuta.model.observed import SourceState, states_of
 from batuta.model.plan import Action, Blocked, Delete, NoOp, Plan, Relabel, Release
 
 
@@ -12,7 +16,8 @@ from batuta.model.plan import Action, Blocked, Delete, NoOp, Plan, Relabel, Rele
 class Now:
     """One resource as it is now; `source_version` is None where the source is not read.
 
-    `policies` is a digest of the egress policies that apply to it.
+    `policies` is a digest of the egress policies that apply to it, `labels` that of the labels of
+    what it reads (`labels_read`).
     """
 
     source_version: str | None
@@ -20,6 +25,7 @@ class Now:
     revision: int
     manifest: str
     policies: str = ""
+    labels: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +38,15 @@ class WorldNow:
     prices: str
     resources: Mapping[str, Now]
     manifest_known: bool = True
+
+
+def labels_read(state: SourceState | None) -> str:
+    """Return a digest of the labels of what is read, in order; empty where nothing carries one.
+
+    The version of a source says nothing of its label: neither files nor rows change with it.
+    """
+    labels = [each.label for each in states_of(state)] if state is not None else []
+    return digest(msgspec.to_builtins(labels)) if any(labels) else ""
 
 
 def stale(plan: Plan, now: WorldNow) -> tuple[Diagnostic, ...]:
@@ -57,6 +72,10 @@ def moved(action: Action, now: WorldNow) -> tuple[Diagnostic, ...]:
     if reads and before.source_version != here.source_version:
         says = f"the source was at {before.source_version} and is at {here.source_version}"
         found.append(_diagnostic("PLN121", address, says))
+    # Of what is given up nothing is read; all else goes on to carry the label of its source.
+    if not isinstance(action, Delete | Release) and before.labels != here.labels:
+        says = "what it reads has got another label, or its label can no longer be believed"
+        found.append(_diagnostic("PLN129", address, says))
     if before.head != here.head:
         says = f"the log's head was {_head(before.head)} and is {_head(here.head)}"
         found.append(_diagnostic("PLN122", address, says))
@@ -79,6 +98,7 @@ SUMMARIES = {
     "PLN124": "The plan is stale: the manifest moved",
     "PLN125": "The plan is stale: policies moved",
     "PLN126": "The plan is stale: prices moved",
+    "PLN129": "The plan is stale: labels moved",
 }
 """The fixed summary of each code; one code for each thing that can move."""
 

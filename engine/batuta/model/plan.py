@@ -24,7 +24,7 @@ from batuta.model.table import TableSchema
 from batuta.model.tier import Tier
 from batuta.model.transfer import Output
 
-PLAN_FORMAT_VERSION = 2
+PLAN_FORMAT_VERSION = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +41,11 @@ class Preconditions:
     """What must still hold when the action starts. None means "must be absent".
 
     `revision` is the resource's own in the state; a change of another resource does not count.
+    `labels` is a digest of the labels of what is read, empty where nothing of it carries one.
     """
 
     source_version: str | None = None
+    labels: str = ""
     head: Head | None = None
     revision: int = 0
     manifest: str = ""
@@ -175,8 +177,12 @@ class Convert(_Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Relabel(_Step):
-    """A log entry without files: tier, protection, history or another field of the log."""
+    """A log entry without files: tier, protection, history or another field of the log.
 
+    `source` is not read but for its label, which the data goes on to carry.
+    """
+
+    source: SourceSpec
     facts: Facts
     label: Label
     kind: Literal["relabel"] = "relabel"
@@ -238,6 +244,13 @@ Action = (
     Create | Append | Replace | EvolveSchema | Convert | Relabel | Move
     | Delete | Release | NoOp | Blocked
 )  # fmt: skip
+
+
+def source_read(action: Action) -> SourceSpec | None:
+    """Return what an action reads, be it for its label alone; None where it reads nothing."""
+    if isinstance(action, Relabel):
+        return action.source
+    return action.transfer.source if isinstance(action, TransferAction) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from batuta.core.stale import Now, WorldNow, stale
+from batuta.core.stale import Now, WorldNow, labels_read, stale
 from batuta.model.address import parse_address
 from batuta.model.diagnostic import BatutaError, Diagnostic, StalePlan
 from batuta.model.egress import LogHead
@@ -22,6 +22,7 @@ from batuta.model.plan import (
     Plan,
     Relabel,
     TransferAction,
+    source_read,
 )
 from batuta.model.resource import Dataset
 from batuta.model.state import RunRecord
@@ -136,11 +137,11 @@ class Applier:
 
     def _look_again(self, plan: Plan, listen: Callable[[Event], None]) -> dict[str, Seen]:
         """Observe what a saved plan touches; apply reads no manifests for it."""
-        read = [_dataset(a) for a in plan.actions if isinstance(a, TransferAction)]
+        read = [_dataset(a) for a in plan.actions if isinstance(a, TransferAction | Relabel)]
         seen = self.observer.look(read, listen)
         for action in plan.actions:
-            # Only a transfer reads its source; what is there matters to the others as well.
-            if isinstance(action, Relabel | Delete):
+            # What is given up may have lost its source; what is there matters all the same.
+            if isinstance(action, Delete):
                 seen[action.target.resource.partition("/")[2]] = self._destination_of(action)
         return seen
 
@@ -164,13 +165,11 @@ class Applier:
             address = action.target.resource
             found = seen.get(address.partition("/")[2])
             if found is not None:
-                reads = isinstance(
-                    action, TransferAction
-                )  # what is given up may have lost its source
-                problems = found.source_problems if reads else ()
+                problems = found.source_problems if source_read(action) is not None else ()
                 unread.extend((*problems, *found.destination_problems))
             resources[address] = Now(
                 source_version=found.source.version if found and found.source else None,
+                labels=labels_read(found.source) if found else "",
                 head=self._head(action, found),
                 revision=revisions.get(address, 0),
                 manifest=self.manifests.get(address, action.preconditions.manifest),
@@ -224,12 +223,13 @@ def _new_id() -> str:
     return f"{now_utc()[:19].replace(':', '').replace('-', '')}-{secrets.token_hex(3)}"
 
 
-def _dataset(action: TransferAction) -> Dataset:
-    """The dataset behind a transfer, as far as looking at it needs one."""
-    target = action.target
+def _dataset(action: TransferAction | Relabel) -> Dataset:
+    """The dataset behind an action, as far as looking at it needs one."""
+    target, source = action.target, source_read(action)
+    assert source is not None
     return Dataset(
         name=target.resource.partition("/")[2],
-        source=action.transfer.source,
+        source=source,
         destination=parse_address(target.destination),
         destination_platform=target.destination_platform,
         format=action.facts.format,

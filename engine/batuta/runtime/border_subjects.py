@@ -8,7 +8,7 @@ from batuta.core.foresee import foresee
 from batuta.core.plan_input import PlanInput
 from batuta.model.address import Address, parse_address
 from batuta.model.diagnostic import Diagnostic
-from batuta.model.plan import Action, Plan
+from batuta.model.plan import Action, Plan, source_read
 from batuta.model.resource import Dataset, Desired, SourcePart, SourceSpec
 from batuta.model.state import ResourceRecord
 from batuta.model.tier import Tier
@@ -111,15 +111,13 @@ def _above(source: SourceSpec, datasets: Mapping[str, Dataset]) -> dict[str, Pla
 def _of_action(name: str, action: Action, above: Mapping[str, Place]) -> Subject:
     target = action.target
     facts = getattr(action, "facts", None)
-    transfer = getattr(action, "transfer", None)
     tier = _TIERS.get(facts.tier) if facts is not None else target.tier
     derived = facts.tier_derived if facts is not None else target.tier_derived
-    source = transfer.source if transfer is not None else SourceSpec()
     return Subject(
         name=name,
         tier=tier or Tier.STANDARD,
         declared=tier is not None and not derived,
-        sources=_places(source, above),
+        sources=_places(source_read(action) or SourceSpec(), above),
         destination=Place(
             address=parse_address(target.destination), platform=target.destination_platform
         ),

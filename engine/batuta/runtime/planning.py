@@ -25,7 +25,7 @@ from batuta.model.diagnostic import BatutaError, Diagnostic
 from batuta.model.event import Event
 from batuta.model.log import Head
 from batuta.model.observed import DestinationState
-from batuta.model.plan import Blocked, Kept, Plan, Upstream
+from batuta.model.plan import Blocked, Kept, Plan, Upstream, source_read
 from batuta.model.resource import (
     Dataset,
     Desired,
@@ -309,8 +309,8 @@ class Planner:
         read = {
             name
             for action in plan.actions
-            if hasattr(action, "transfer")
-            for name in action.transfer.source.upstreams
+            if (source := source_read(action)) is not None
+            for name in source.upstreams
         }
         upstreams = tuple(
             Upstream(

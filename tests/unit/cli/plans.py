@@ -226,6 +226,7 @@ def relabel(name: str = "staff") -> Relabel:
                 locations=at(name, 7, 9),
             ),
         ),
+        source=transfer(name).source,
         facts=facts(name, tier="Standard", tier_derived=False),
         label=LABEL,
     )

@@ -69,7 +69,7 @@ def test_what_is_no_plan_is_refused_by_code(document: bytes) -> None:
 
 
 def test_a_newer_plan_is_refused_by_its_own_code(made: Plan) -> None:
-    assert _code(_edited(made, "format_version", value=3)) == "PLN132"
+    assert _code(_edited(made, "format_version", value=4)) == "PLN132"
     assert _code(_edited(made, "format_version", value=0)) == "PLN131"
 
 
@@ -78,6 +78,15 @@ def test_a_plan_from_before_egress_policies_is_refused_by_its_own_code(made: Pla
     old = json.loads(plan_bytes(made))
     del old["egress"], old["site"]
     old["format_version"] = 1
+    assert _code(canonical_bytes(old)) == "PLN133"
+
+
+def test_a_plan_that_names_no_labels_is_refused_by_its_own_code(made: Plan) -> None:
+    """Whether what it reads became more secret since could not be told."""
+    old = json.loads(plan_bytes(made))
+    for action in old["actions"]:
+        del action["preconditions"]["labels"]
+    old["format_version"] = 2
     assert _code(canonical_bytes(old)) == "PLN133"
 
 

@@ -36,6 +36,7 @@ def test_a_plan_is_not_stale_while_nothing_moves(made: Plan) -> None:
         (replace(NOW, revision=4), "PLN123", "was 3 and is 4"),
         (replace(NOW, manifest="new"), "PLN124", "manifest"),
         (replace(NOW, policies="new"), "PLN125", "egress policies"),
+        (replace(NOW, labels="new"), "PLN129", "another label"),
     ],
 )
 def test_it_says_what_of_a_resource_moved(made: Plan, now: Now, code: str, says: str) -> None:
