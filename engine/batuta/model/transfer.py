@@ -5,6 +5,7 @@ folder. It answers with receipts. Nothing here holds a key; a signed URL lives o
 message and is never stored.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -109,6 +110,15 @@ class Output:
 def part_id(source_version: str, partition: str, chunk: int, output_digest: str) -> str:
     """Return a part's id: 16 hex digits that any run of the same work gives again."""
     return digest([source_version, partition, chunk, output_digest])[:16]
+
+
+def is_staged_name(name: str, *, copy: bool) -> bool:
+    """True for a name that workers stage under: a copy's is its id, an encoded part's its own."""
+    return (_COPY if copy else _ENCODED).fullmatch(name) is not None
+
+
+_COPY = re.compile(r"[0-9a-f]{16}")
+_ENCODED = re.compile(r"part-[0-9a-f]{16}\.[a-z0-9]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,6 +30,7 @@ from batuta.model.transfer import (
     CopyTask,
     Input,
     Partition,
+    is_staged_name,
     part_id,
 )
 from batuta.runtime.errands import Errands
@@ -38,7 +39,7 @@ from batuta.runtime.retry import retrying
 from batuta.runtime.sandbox.levels import Choice
 from batuta.runtime.staging import taken
 from batuta.runtime.state.store import StateStore, put_chunk, put_transfer
-from batuta.runtime.worker.pool import WorkerPool, answer_of, decoded, payload
+from batuta.runtime.worker.pool import WorkerPool, answer_of, decoded, payload, trouble
 from batuta.runtime.worker.wire import (
     Access,
     CutsRequest,
@@ -171,12 +172,25 @@ class TransferRun:
 
         def heard(reply: Reply) -> None:
             if reply.receipt is not None:
+                self._check(reply.receipt, name)
                 marked = replace(reply.receipt, level=standing[-1].level.value)
                 reply = replace(reply, receipt=marked)
             told(reply)
 
         errand = replace(self.errands.data(self.action), stood=standing.append)
         self.pool.ask(request, name, heard, errand)
+
+    def _check(self, receipt: ChunkReceipt, name: str) -> None:
+        """Take a worker's word for what it staged only where that can be one of its own files.
+
+        Raises:
+            ConnectorError: WRK201.
+        """
+        copy = self.action.transfer.copy
+        for part in receipt.files:
+            known = not copy or {unit.key for unit in part.units[:1]} & self.by_key.keys()
+            if not known or not is_staged_name(part.path, copy=copy) or part.size_bytes < 0:
+                raise trouble(name, "it told of a file that nobody asked for")
 
     def _listing(self, dataset: DatasetStore) -> Source:
         """Return a dataset as a source that lists here, and has a worker look into its parts."""
@@ -412,7 +426,11 @@ class TransferRun:
         if len(told) < 2 or rule is None or schema is None:
             return next(iter(told), None)
         column = next(column for column in schema.columns if column.name == rule.cursor)
-        return highest(told, column.type)
+        try:
+            return highest(told, column.type)
+        except ValueError as error:
+            resource = self.action.target.resource
+            raise trouble(resource, "a cursor that it told of is no value") from error
 
     def _final(self, part: Part) -> Part:
         """The part under its name in the dataset; copies are staged under their id alone."""

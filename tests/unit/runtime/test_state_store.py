@@ -134,7 +134,8 @@ def test_a_holder_that_died_here_is_replaced_at_once(store: StateStore) -> None:
     database = sqlite3.connect(store.path)
     with LeaseKeeper(store, "dies"):
         row = database.execute("SELECT token, beats, record FROM lease").fetchone()
-    dead = re.sub(r'"holder":"(\d+):\d+"', r'"holder":"\1:1"', row[2])
+    dead = re.sub(r'"holder":"(\d+):\d+', r'"holder":"\1:1', row[2])
+    assert dead != row[2]
     database.execute("UPDATE lease SET record = ?", (dead,))
     database.commit()
     database.close()
@@ -142,6 +143,68 @@ def test_a_holder_that_died_here_is_replaced_at_once(store: StateStore) -> None:
         held = current(store)
         assert held is not None
         assert held.command == "next"
+
+
+def test_a_holder_in_another_container_of_the_same_name_is_not_taken_for_dead(
+    store: StateStore, tmp_path: Path
+) -> None:
+    """Its process cannot be seen from here, and lives."""
+    other = StateStore(tmp_path / "state.db")
+    with LeaseKeeper(store, "batuta apply"):
+        database = sqlite3.connect(store.path)
+        held = database.execute("SELECT record FROM lease").fetchone()[0]
+        elsewhere = re.sub(r'"holder":"\d+:\d+:(.*?):\d+"', r'"holder":"1:1:\1:7"', held)
+        assert elsewhere != held
+        database.execute("UPDATE lease SET record = ?", (elsewhere,))
+        database.commit()
+        database.close()
+        with pytest.raises(StateLocked), LeaseKeeper(other, "batuta plan"):
+            pass
+    other.close()
+
+
+def test_a_holder_before_this_machine_was_started_anew_is_dead(store: StateStore) -> None:
+    database = sqlite3.connect(store.path)
+    with LeaseKeeper(store, "dies"):
+        held = database.execute("SELECT record FROM lease").fetchone()[0]
+    before = re.sub(r"(:\d+:)[0-9a-f-]{36}:", r"\1another-start:", held)
+    assert before != held
+    database.execute("UPDATE lease SET record = ?", (before,))
+    database.commit()
+    database.close()
+    with LeaseKeeper(store, "next"):
+        pass
+
+
+def test_of_two_that_wait_for_a_dead_holder_the_second_leaves_the_first_alone(
+    store: StateStore, tmp_path: Path
+) -> None:
+    database = sqlite3.connect(store.path)
+    with LeaseKeeper(store, "dies"):
+        token, beats, held = database.execute("SELECT token, beats, record FROM lease").fetchone()
+    elsewhere = re.sub(r'"host":"[^"]*"', '"host":"elsewhere"', held)
+    database.execute("UPDATE lease SET record = ?", (elsewhere,))
+    database.commit()
+    database.close()
+    other = StateStore(tmp_path / "state.db")
+    first, second = LeaseKeeper(store, "first"), LeaseKeeper(other, "second")
+    assert first._try_take(steal=(token, beats))[0] == token + 1
+
+    found, holder, _ = second._try_take(steal=(token, beats))
+
+    assert found is None
+    assert holder.command == "first"
+    other.close()
+
+
+def test_a_value_that_the_database_does_not_take_fails_its_writer_and_nobody_waits(
+    store: StateStore,
+) -> None:
+    with LeaseKeeper(store, "batuta apply"):
+        with pytest.raises(UnicodeEncodeError):
+            store.write([("INSERT INTO meta VALUES (?, ?)", ("key", "\udcff"))])
+        store.write([put_resource(record("after"))])
+    assert [found.address for found in store.resources()] == [record("after").address]
 
 
 def test_several_that_make_one_state_at_once_all_get_it(tmp_path: Path) -> None:

@@ -5,22 +5,28 @@ import socket
 import struct
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from batuta.model.diagnostic import ConnectorError
+from batuta.model.log import Part, UnitRef
+from batuta.model.observed import Unit
+from batuta.model.transfer import ChunkReceipt
 from batuta.runtime.clock import monotonic_s
+from batuta.runtime.transfer import TransferRun
 from batuta.runtime.worker.pool import Cancelled, WorkerPool, answer_of, decoded, payload
 from batuta.runtime.worker.wire import MOST_BYTES, Reply
+from tests.unit.cli.plans import create
 
 
-def heard(pool: WorkerPool, speak: Callable[[socket.socket], None]) -> float:
+def heard(pool: WorkerPool, speak: Callable[[socket.socket], None], code: int = 1) -> float:
     """Let somebody speak in a worker's place; return after how many seconds that was given up."""
     ours, theirs = socket.socketpair()
     speaker = threading.Thread(target=_quietly, args=(speak, theirs), daemon=True)
-    worker: Any = SimpleNamespace(channel=ours, process=SimpleNamespace(wait=lambda: 1))
+    worker: Any = SimpleNamespace(channel=ours, process=SimpleNamespace(wait=lambda: code))
     speaker.start()
     began = monotonic_s()
     try:
@@ -49,6 +55,41 @@ def test_a_message_that_comes_in_drips_is_given_up() -> None:
     with pytest.raises(ConnectorError, match="no progress"):
         heard(WorkerPool(size=1, stall_s=0.5), drips)
     assert monotonic_s() - began < 20
+
+
+@pytest.mark.parametrize(("code", "said"), [(-9, "SIGKILL"), (-40, "signal 40"), (3, "code 3")])
+def test_however_a_worker_ends_it_is_said(code: int, said: str) -> None:
+    """A real-time signal has no name, and a worker can end itself with one."""
+    with pytest.raises(ConnectorError, match=said):
+        heard(WorkerPool(size=1), socket.socket.close, code)
+
+
+def receipt(path: str, *keys: str, size_bytes: int = 1) -> ChunkReceipt:
+    units = tuple(UnitRef(key, "v") for key in keys)
+    part = Part(path=path, size_bytes=size_bytes, sha256="a" * 64, units=units)
+    return ChunkReceipt(task="t", chunk=0, files=(part,))
+
+
+@pytest.mark.parametrize(
+    ("copy", "told"),
+    [
+        (True, receipt("0123456789abcdef")),  # of no unit at all
+        (True, receipt("0123456789abcdef", "another.csv")),
+        (True, receipt("../0123456789abcdef", "a.csv")),
+        (False, receipt("_log/00000000000000000000.json", "a.csv")),
+        (False, receipt("part-0123456789abcdef.ald", "a.csv", size_bytes=-1)),
+    ],
+)
+def test_a_worker_that_tells_of_a_file_that_nobody_asked_for_is_not_believed(
+    copy: bool, told: ChunkReceipt
+) -> None:
+    run = TransferRun.__new__(TransferRun)  # what a receipt is compared with is all it needs
+    action = create()
+    run.action = replace(action, transfer=replace(action.transfer, copy=copy))
+    run.units = (Unit(key="a.csv", version="v", size_bytes=1),)
+    run._check(receipt("0123456789abcdef" if copy else "part-0123456789abcdef.ald", "a.csv"), "t")
+    with pytest.raises(ConnectorError, match="nobody asked for"):
+        run._check(told, "t")
 
 
 def test_a_run_that_is_to_stop_does_not_wait_for_the_rest_of_a_message() -> None:

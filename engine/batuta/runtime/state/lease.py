@@ -9,6 +9,7 @@ import os
 import socket
 import sqlite3
 import threading
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -46,13 +47,13 @@ class LeaseKeeper:
         seen: tuple[int, int] | None = None
         seen_at = monotonic_s()
         while True:
-            token, lease, beats = self._try_take(steal=False)
+            token, lease, beats = self._try_take()
             if token is not None:
                 break
             if (lease.token, beats) != seen:
                 seen, seen_at = (lease.token, beats), monotonic_s()
             elif monotonic_s() - seen_at > LEASE_S:
-                token = self._try_take(steal=True)[0]
+                token = self._try_take(steal=seen)[0]
                 if token is not None:
                     break
             if monotonic_s() >= deadline:
@@ -82,13 +83,19 @@ class LeaseKeeper:
         finally:
             database.close()
 
-    def _try_take(self, *, steal: bool) -> tuple[int | None, Lease, int]:
+    def _try_take(self, *, steal: tuple[int, int] | None = None) -> tuple[int | None, Lease, int]:
+        """Take a lease that is free, or whose holder is gone; return token, lease and beats.
+
+        `steal` is the token and the beats of one that was seen to stand still: another waiter
+        may have taken it meanwhile, and lives.
+        """
         database = _connect(self._store.path)
         try:
             database.execute("BEGIN IMMEDIATE")
             row = database.execute("SELECT token, beats, record FROM lease").fetchone()
             held = _read(row)
-            if held is not None and not steal and not _is_dead(held):
+            stands = held is not None and steal == (held.token, int(row[1]))
+            if held is not None and not stands and not _is_dead(held):
                 database.execute("ROLLBACK")
                 return None, held, int(row[1])
             token = (int(row[0]) if row else 0) + 1
@@ -145,7 +152,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 def _mine(token: int, command: str) -> Lease:
     now = now_utc()
-    holder = f"{os.getpid()}:{_birth(os.getpid())}"
+    holder = f"{os.getpid()}:{_birth(os.getpid())}:{_boot()}:{_processes()}"
     return Lease(
         token=token, holder=holder, host=socket.gethostname(), pid=os.getpid(),
         command=command, taken_at=now, beat_at=now, expires_at="",
@@ -155,8 +162,27 @@ def _mine(token: int, command: str) -> Lease:
 def _is_dead(lease: Lease) -> bool:
     if lease.host != socket.gethostname():
         return False
-    birth = lease.holder.partition(":")[2]
+    _, birth, *rest = lease.holder.split(":")
+    boot, processes = (*rest, "", "")[:2]
+    if boot and _boot() not in {"", boot}:
+        return True  # this machine was started anew
+    if processes and processes != _processes():
+        return False  # a container of the same name, whose processes cannot be seen from here
     return _birth(lease.pid) != birth
+
+
+def _boot() -> str:
+    """What tells one start of a machine from the next; empty where the system does not say."""
+    with suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return ""
+
+
+def _processes() -> str:
+    """Which processes can be seen from here: the number of a namespace; empty where unknown."""
+    with suppress(OSError):
+        return os.readlink("/proc/self/ns/pid").partition("[")[2].rstrip("]")
+    return ""
 
 
 def _birth(pid: int) -> str:

@@ -124,6 +124,19 @@ class StateStore:
     def _commit(self, batch: Sequence[tuple[Sequence[Write], Future[None]]]) -> None:
         if not batch:
             return
+        failure: Exception | None = None
+        try:
+            self._write_all(batch)
+        except StateLocked as error:
+            failure = error
+        except sqlite3.Error as error:
+            failure = unusable(self.path, error)
+        except Exception as error:  # noqa: BLE001 - a value that SQLite does not take; they all wait
+            failure = error
+        for _, done in batch:
+            done.set_exception(failure) if failure else done.set_result(None)
+
+    def _write_all(self, batch: Sequence[tuple[Sequence[Write], Future[None]]]) -> None:
         database = self._database()
         try:
             database.execute("BEGIN IMMEDIATE")
@@ -135,15 +148,9 @@ class StateStore:
                 "UPDATE meta SET value = CAST(value AS INTEGER) + 1 WHERE key = 'serial'"
             )
             database.execute("COMMIT")
-        except (sqlite3.Error, StateLocked) as error:
+        finally:
             if database.in_transaction:
                 database.execute("ROLLBACK")
-            failure = error if isinstance(error, StateLocked) else unusable(self.path, error)
-            for _, done in batch:
-                done.set_exception(failure)
-            return
-        for _, done in batch:
-            done.set_result(None)
 
     def _check_token(self, database: sqlite3.Connection) -> None:
         row = database.execute("SELECT token FROM lease WHERE id = 1").fetchone()

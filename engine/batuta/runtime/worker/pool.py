@@ -298,8 +298,15 @@ def _refuse(worker: Worker) -> None:
 def _died(worker: Worker, name: str) -> ConnectorError:
     code = worker.process.wait()
     if code < 0:
-        return trouble(name, f"it was ended by {signal.Signals(-code).name}")
+        return trouble(name, f"it was ended by {_signal_name(-code)}")
     return trouble(name, f"it ended with exit code {code}")
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time one, which a worker can choose to end itself with
+        return f"signal {number}"
 
 
 def trouble(name: str, what: str) -> ConnectorError:
