@@ -5,6 +5,7 @@ and nothing else on purpose; it never retries, prints, prompts or reads the envi
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
@@ -41,6 +42,19 @@ class WayOut:
         return f"http://batuta:{self.password}@{self.host}:{self.port}"
 
 
+@dataclass(frozen=True, slots=True)
+class KeysOut:
+    """How this process asks for keys: what gives them is one more host to be let out to.
+
+    `way_out` is asked before each request. What answers on this machine itself (the metadata of an
+    instance or a container) is asked past every proxy, inside of what `beside` returns for its host
+    and port: that writes to the egress log.
+    """
+
+    way_out: Callable[[], WayOut]
+    beside: Callable[[str, int], AbstractContextManager[None]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
     """A Platform ready to be used, in memory only: options, and secrets already resolved.
@@ -49,7 +63,8 @@ class Connection:
     can be read, by name: a connector is handed them, since the two rooms are strangers.
     `sign` makes inputs for objects of an inner store, in order: each is named by its whole
     address (`s3://bucket/key`, not escaped), its size, and its ETag or empty text. `way_out` is
-    asked before each request; None: what the process itself was started with.
+    asked before each request; None: what the process itself was started with. `keys_out` is how
+    keys are asked for that no option states; None: as the vendor's library does by itself.
     """
 
     platform: str | None = None
@@ -66,6 +81,7 @@ class Connection:
         default=None, repr=False
     )
     way_out: Callable[[], WayOut] | None = field(default=None, repr=False)
+    keys_out: KeysOut | None = field(default=None, repr=False)
 
 
 class SourceBatch(NamedTuple):
@@ -232,6 +248,7 @@ class Connector:
     `hosts` says which hosts an address needs, without asking anybody; None: it needs none.
     `chain` gives the credentials and options of now that the platform's own tools would find, for
     a Platform that states no credentials; workers have no home to look for them in.
+    `chain_hosts` says which hosts `chain` asks, without asking them; no worker may reach these.
     `stand_ins` says how the gateway signs what workers ask, so that they need no credentials; None:
     they are handed those of the Platform.
     """
@@ -250,4 +267,5 @@ class Connector:
     dataset: "OpenDataset | None" = None
     hosts: "Callable[[Connection, Address], Sequence[HostNeed]] | None" = None
     chain: "Callable[[Connection], tuple[Mapping[str, str], Mapping[str, Json]]] | None" = None
+    chain_hosts: "Callable[[Connection], Sequence[HostNeed]] | None" = None
     stand_ins: "Callable[[], StandIns] | None" = None

@@ -192,7 +192,9 @@ class Act:
                 self.observer.datasets[source.dataset], action.target.resource.partition("/")[2]
             )
         elif source.address is not None:
-            access, inner = self.observer.connections.access(source.address, source.platform)
+            access, inner = self.observer.connections.access(
+                source.address, source.platform, action.target.resource.partition("/")[2]
+            )
         address = action.target.resource
 
         def told(size: int, rows: int, files: int) -> None:

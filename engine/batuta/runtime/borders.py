@@ -44,7 +44,8 @@ class Border:
     host may be `*.name`. `stop`: the worker ends at the first connection that is refused. Where
     an error is among `diagnostics` nothing may be contacted. `policies` is a digest of the
     documents that apply and of the site, whatever hosts are needed. `reached` are the Platforms
-    at the ends that hosts are needed at.
+    at the ends that hosts are needed at. `keys` is what this process itself may reach to ask for
+    keys that the Platforms do not state, None where it has to ask nobody; no worker may reach it.
     """
 
     policy: Policy
@@ -55,6 +56,7 @@ class Border:
     diagnostics: tuple[Diagnostic, ...] = ()
     policies: str = ""
     reached: tuple[Reached, ...] = ()
+    keys: Policy | None = None
 
     @property
     def refused(self) -> tuple[Diagnostic, ...]:
@@ -68,6 +70,7 @@ class _End:
 
     platform: Platform
     needs: tuple[HostNeed, ...] = ()
+    keys: tuple[HostNeed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,7 @@ class _Opener:
     platform: Platform
     connection: Connection
     hosts: Callable[[Connection, Address], Sequence[HostNeed]] | None
+    keys: tuple[HostNeed, ...] = ()
 
 
 class Borders:
@@ -158,12 +162,14 @@ class Borders:
     def action(self, name: str) -> egress.Action:
         """Return what a dataset's policy is made for."""
         subject = self._known(name)
-        return _action(subject, _reached(self._ends(subject)), subject.egress)
+        ends = self._ends(subject)
+        return _action(subject, (*_reached(ends), *_asked_for_keys(ends)), subject.egress)
 
     def _around(self, subject: Subject) -> Border:
         ends = self._ends(subject)
-        reached = _reached(ends)
+        reached, asked = _reached(ends), _asked_for_keys(ends)
         composed, applied = self._composed_for(subject, reached)
+        keys = self._composed_for(subject, asked)[0] if asked else None
         local = all(end.platform.network is Network.LOCAL for end in ends)
         return Border(
             policy=composed.policy,
@@ -177,9 +183,14 @@ class Borders:
             source=_hosts(ends[:-1]),
             destination=_hosts(ends[-1:]),
             stop=any(d.on_violation is OnViolation.STOP for d in applied.all),
-            diagnostics=(*subject.refused, *composed.diagnostics),
+            diagnostics=tuple(
+                dict.fromkeys(
+                    (*subject.refused, *composed.diagnostics, *(keys.diagnostics if keys else ()))
+                )
+            ),
             policies=self._digest(applied),
             reached=reached,
+            keys=keys.policy if keys else None,
         )
 
     def _digest(self, applied: Layers) -> str:
@@ -230,7 +241,8 @@ class Borders:
             opener = self._opener(inner, place.platform)
             if opener.hosts is None:
                 return _End(opener.platform)
-            return _End(opener.platform, tuple(opener.hosts(opener.connection, inner)))
+            needs = tuple(opener.hosts(opener.connection, inner))
+            return _End(opener.platform, needs, opener.keys)
         except BatutaError:
             network = Network.LOCAL if inner.scheme == "file" else Network.PUBLIC
             return _End(Platform(name=inner.scheme, type=inner.scheme, network=network))
@@ -240,8 +252,12 @@ class Borders:
         opener = self._openers.get(key)
         if opener is None:
             platform = self._connections.platform_of(inner, name)
-            hosts = connector_for(inner.scheme).hosts
-            opener = self._openers[key] = _Opener(platform, _connection(platform), hosts)
+            connector, opened = connector_for(inner.scheme), _connection(platform)
+            keys: tuple[HostNeed, ...] = ()
+            if not platform.credentials and connector.chain_hosts is not None:
+                keys = tuple(connector.chain_hosts(opened))
+            opener = _Opener(platform, opened, connector.hosts, keys)
+            self._openers[key] = opener
         return opener
 
 
@@ -258,6 +274,10 @@ def bare(document: EgressPolicy) -> EgressPolicy:
 
 def _reached(ends: Iterable[_End]) -> tuple[Reached, ...]:
     return tuple(Reached(platform=end.platform, needs=end.needs) for end in ends if end.needs)
+
+
+def _asked_for_keys(ends: Iterable[_End]) -> tuple[Reached, ...]:
+    return tuple(Reached(platform=end.platform, needs=end.keys) for end in ends if end.keys)
 
 
 def _hosts(ends: Iterable[_End]) -> tuple[tuple[str, int], ...]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from batuta.model.address import Address
-from batuta.model.connector import Connection, Connector, Files, WayOut
+from batuta.model.connector import Connection, Connector, Files, KeysOut, WayOut
 from batuta.model.diagnostic import BatutaError, Diagnostic, Location
 from batuta.model.resource import Platform
 from batuta.model.tier import Network
@@ -28,20 +28,26 @@ if TYPE_CHECKING:
 _LOOPBACK_4, _LOOPBACK_6 = "127.0.0.0/8", "::1/128"
 
 
-@dataclass(frozen=True, slots=True)
+KeysOutOf = Callable[[Address, str | None, str | None], KeysOut | None]
+"""How keys for an address, of a Platform, are asked for on behalf of a dataset (None: of none)."""
+
+
+@dataclass(slots=True, eq=False)
 class Connections:
     """Opens addresses with the Platforms of one workspace.
 
-    `environment` is what secrets and vendors' own defaults are resolved from.
+    `environment` is what secrets and vendors' own defaults are resolved from. `keys_out` is set by
+    who knows the run that is on.
     """
 
     platforms: Mapping[str, Platform]
     environment: Mapping[str, str]
     root: Path
+    keys_out: KeysOutOf = field(default=lambda _address, _platform, _dataset: None, repr=False)
     broker: Broker = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "broker", Broker(self.environment, self.root))
+        self.broker = Broker(self.environment, self.root)
 
     def platform_of(self, address: Address, name: str | None) -> Platform:
         """Return the Platform behind an address: the named one, the only one, or an implicit one.
@@ -59,11 +65,17 @@ class Connections:
             raise BatutaError(_ambiguous(address, [p.name for p in fitting]))
         return implicit_platform(connector, self.environment)
 
-    def access(self, address: Address, name: str | None) -> tuple[Access, Access | None]:
-        """Return what a worker needs for `address`, and for the store under it if it is a table."""
+    def access(
+        self, address: Address, name: str | None, dataset: str | None = None
+    ) -> tuple[Access, Access | None]:
+        """Return what a worker needs for `address`, and for the store under it if it is a table.
+
+        Keys that the Platform does not state are asked for, on behalf of `dataset`.
+        """
+        asked = partial(self.keys_out, address, name, dataset)
         inner_connector = connector_for(address.inner.scheme)
         platform = self.platform_of(address, name)
-        inner = self._with_chain(inner_connector, self._access(inner_connector, platform))
+        inner = self._with_chain(inner_connector, self._access(inner_connector, platform), asked)
         if address.scheme == address.inner.scheme:
             return inner, None
         table = connector_for(address.scheme)
@@ -89,11 +101,14 @@ class Connections:
             root=str(self.root),
         )
 
-    def _with_chain(self, connector: Connector, access: Access) -> Access:
+    def _with_chain(
+        self, connector: Connector, access: Access, way: Callable[[], KeysOut | None]
+    ) -> Access:
         """Add what the platform's own tools know where nothing was stated, for a worker."""
         if access.secrets or connector.chain is None:
             return access
-        found, options = connector.chain(self.connection(access, None))
+        opened = replace(self.connection(access, None), keys_out=way())
+        found, options = connector.chain(opened)
         return replace(access, secrets=dict(found), options={**options, **access.options})
 
     def has_files(self, address: Address) -> bool:
@@ -101,7 +116,11 @@ class Connections:
         return connector_for(address.scheme).files is not None
 
     def files(
-        self, address: Address, name: str | None, way_out: Callable[[], WayOut] | None = None
+        self,
+        address: Address,
+        name: str | None,
+        way_out: Callable[[], WayOut] | None = None,
+        dataset: str | None = None,
     ) -> Files:
         """Open the folder or prefix at `address` as a place that a dataset can live in.
 
@@ -121,19 +140,20 @@ class Connections:
                     fix="Use a folder or an object store's prefix as the destination.",
                 )
             )
-        opened = self.own(address, name)
+        opened = self.own(address, name, dataset)
         if way_out is not None:
             opened = replace(opened, way_out=way_out, open_input=partial(_open_by, way_out))
         files = connector.files(opened, address)
         return discreet(files, tuple(opened.secrets.values()))
 
-    def own(self, address: Address, name: str | None) -> Connection:
+    def own(self, address: Address, name: str | None, dataset: str | None = None) -> Connection:
         """Return what this process itself opens an address with.
 
         Here the chain is asked by the library itself, which also renews what it gave.
         """
         access = self._access(connector_for(address.scheme), self.platform_of(address, name))
-        return self.connection(access, None)
+        way = None if access.secrets else self.keys_out(address, name, dataset)
+        return replace(self.connection(access, None), keys_out=way)
 
     def connection(self, access: Access, inner: Access | None) -> Connection:
         """Open `access` in this process."""

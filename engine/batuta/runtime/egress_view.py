@@ -129,11 +129,15 @@ class EgressView:
     def rendered(self, form: str, dataset: str | None = None, site: Site | None = None) -> str:
         """Return rules in a form, `nftables`, `kubernetes` or `squid`, for a place.
 
+        They open what workers may reach, and what batuta's own process asks for keys.
+
         Raises:
             BatutaError: EGR109, the form would widen a wildcard; DAT101, no such dataset.
         """
         found = self.policies(dataset)
-        policy = united([shared.policy for shared in found])
+        borders = [self.borders.of(name) for each in found for name in each.datasets]
+        keys = {b.keys.digest: b.keys for b in borders if b.keys is not None and not b.refused}
+        policy = united([*(shared.policy for shared in found), *keys.values()])
         shares = tuple(Share(policy=each.policy, datasets=each.datasets) for each in found)
         there = replace(site or Site(), written=now_utc(), shares=shares)
         made = _FORMS[form](policy, there)

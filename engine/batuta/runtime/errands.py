@@ -97,6 +97,21 @@ class Errands:
         policy = narrow(border.policy, (*border.source, *border.destination))
         return Way(policy=policy, whole=border.policy, keeps=True)
 
+    def keys(self, place: Address, platform: str | None, name: str | None) -> Way | None:
+        """Return the way of this process to what gives keys for a place, for the dataset `name`.
+
+        None where they are on this machine, or stated: nobody is asked for them.
+        """
+        border = None
+        if name is not None:
+            with suppress(KeyError):
+                border = self.bounds(name)
+        there = self.beyond(place, platform)
+        if there.keys is None:
+            return None
+        policy = border.keys if border is not None and border.keys is not None else there.keys
+        return Way(policy=policy, whole=policy, keeps=True)
+
     # -- looking, listing and signing -------------------------------------------------------
 
     def gather(self, datasets: Iterable[Dataset]) -> None:
@@ -133,7 +148,7 @@ class Errands:
             near = replace(posting, read=whole.read, need=replace(border.need, local_ends=True))
             return Look(Errand(posting=near, dataset=name, uses=own.read), *access)
         way = self._way(border, border.source, ("GET", "HEAD"), CONTROL_UPLOAD_BYTES)
-        stand_in = self._stand_in(spec, border)
+        stand_in = self._stand_in(name, spec, border)
         if way is None or self.signer is None or stand_in is None:
             # Nothing would hold it to the gateway: it lists and signs with the keys themselves.
             holder, way = self._holder(*access), replace(way, keeps=True) if way else None
@@ -147,14 +162,14 @@ class Errands:
             )
         return Look(Errand(posting=replace(posting, way=way, holder=holder), dataset=name), *access)
 
-    def _stand_in(self, part: SourcePart, border: Border) -> str | None:
+    def _stand_in(self, name: str, part: SourcePart, border: Border) -> str | None:
         try:
             enforced = levels.choose(border.need).enforced
         except BatutaError:
             return None  # no worker will be started, and who starts it says why
         if not enforced or self.signer is None or part.address is None:
             return None
-        return self.signer.stand_in(part.address, part.platform)
+        return self.signer.stand_in(part.address, part.platform, name)
 
     def inputs(self, found: Iterable[Input]) -> tuple[Input, ...]:
         """Return what a control worker listed, signed for data workers. Raises as `signer`."""

@@ -7,6 +7,7 @@ cache, so that an unchanged unit is not opened again.
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,7 +17,7 @@ import msgspec
 from batuta.core.uniting import united
 from batuta.model.address import Address, parse_address
 from batuta.model.canonical import digest
-from batuta.model.connector import WayOut
+from batuta.model.connector import KeysOut, WayOut
 from batuta.model.dataset import DatasetStore
 from batuta.model.diagnostic import BatutaError, Diagnostic, typed_again
 from batuta.model.event import Event, Observing
@@ -35,7 +36,9 @@ from batuta.runtime.retried import RetriedFiles
 from batuta.runtime.retry import retrying
 from batuta.runtime.seals import Seals
 from batuta.runtime.uniting import Opened
+from batuta.runtime.worker.gate import Gate
 from batuta.runtime.worker.pool import WorkerPool, answer_of, decoded
+from batuta.runtime.worker.posting import CLOSED, Way
 from batuta.runtime.worker.wire import ObserveRequest, PartitionsRequest, Reply, Request
 
 _T = TypeVar("_T")
@@ -72,6 +75,9 @@ class Observer:
     seals: Seals | None = None
     at_rest: AtRest | None = None
     in_workspace: bool = True
+
+    def __post_init__(self) -> None:
+        self.connections.keys_out = self._keys_out
 
     def look(self, wanted: Sequence[Dataset], listen: Listen) -> dict[str, Seen]:
         """Return what was found, by dataset name; failures are values, not exceptions."""
@@ -162,7 +168,7 @@ class Observer:
         """
         if spec.address is None:
             return None
-        access = self.connections.access(spec.address, spec.platform)
+        access = self.connections.access(spec.address, spec.platform, name)
         look = self.errands.control(name, spec, access)
         request = PartitionsRequest(
             spec=replace(spec, version=state.native_version), access=look.access, inner=look.inner,
@@ -205,7 +211,7 @@ class Observer:
         if spec.dataset is not None:
             return Opened(spec=spec, local=self.store(self.datasets[spec.dataset], name))
         assert spec.address is not None
-        access, inner = self.connections.access(spec.address, spec.platform)
+        access, inner = self.connections.access(spec.address, spec.platform, name)
         return Opened(spec=spec, access=access, inner=inner)
 
     def log_at(self, address: Address, platform: str | None, name: str) -> DatasetStore | None:
@@ -281,7 +287,7 @@ class Observer:
     def store_at(self, destination: Address, platform: str | None, name: str) -> DatasetStore:
         """Open the dataset that lies at an address; `name` says whose policies let us there."""
         files = self.connections.files(
-            destination, platform, self._way_out(destination, platform, name)
+            destination, platform, self._way_out(destination, platform, name), name
         )
         if not files.moves:  # requests over a network
             files = RetriedFiles(files, self.pool)
@@ -296,15 +302,28 @@ class Observer:
     ) -> Callable[[], WayOut] | None:
         """Return how requests of this process leave it: by the gateway of the run that is on."""
         way = self.errands.own(name, place, platform)
-        if way is None:
+        return None if way is None else self._by(way)
+
+    def _by(self, way: Way) -> Callable[[], WayOut]:
+        return lambda: self._gate().own(way)
+
+    def _gate(self) -> Gate:
+        gate = self.pool.warden.gate
+        assert gate is not None, "a way out needs a run"
+        return gate
+
+    def _keys_out(
+        self, place: Address, platform: str | None, dataset: str | None
+    ) -> KeysOut | None:
+        """Return how this process asks for keys that a Platform does not state."""
+        if place.inner.scheme == "file":
             return None
+        way = self.errands.keys(place, platform, dataset)
 
-        def now() -> WayOut:
-            gate = self.pool.warden.gate
-            assert gate is not None, "a way out needs a run"
-            return gate.own(way)
+        def beside(host: str, port: int) -> AbstractContextManager[None]:
+            return self._gate().beside(host, port)
 
-        return now
+        return KeysOut(self._by(way or CLOSED), beside)
 
 
 def source_spec(dataset: Dataset) -> SourceSpec:

@@ -35,6 +35,7 @@ _PORTS = {"http": 80, "https": 443}
 class _Place(NamedTuple):
     address: Address
     platform: str | None
+    dataset: str | None
 
 
 @dataclass
@@ -49,8 +50,13 @@ class RequestSigner:
     _turns: dict[str, threading.Lock] = field(default_factory=dict)
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
-    def stand_in(self, address: Address, platform: str | None) -> str | None:
-        """Return the name of the stand-in for what lies at an address, None where there is none."""
+    def stand_in(
+        self, address: Address, platform: str | None, dataset: str | None = None
+    ) -> str | None:
+        """Return the name of the stand-in for what lies at an address, None where there is none.
+
+        Its keys are asked for on behalf of the first `dataset`.
+        """
         if (kind := self._kind(address)) is None:
             return None
         container = address.inner.path.partition("/")[0]
@@ -58,7 +64,7 @@ class RequestSigner:
         text = f"{address.inner.scheme} {named} {container}".encode()
         name = hashlib.blake2b(text, key=self._salt, digest_size=10).hexdigest().upper()
         with self._guard:
-            self._places.setdefault(name, _Place(address.inner, platform))
+            self._places.setdefault(name, _Place(address.inner, platform, dataset))
             if kind not in self._kinds:
                 self._kinds.append(kind)
         return name
@@ -143,7 +149,7 @@ class RequestSigner:
             since, known = self._signers.get(name, (0.0, None))
             if known is None or monotonic_s() - since > KEPT_S:
                 try:
-                    connection = self.connections.own(place.address, place.platform)
+                    connection = self.connections.own(*place)
                     known = kind.sign(connection, place.address)
                 except BatutaError as error:
                     known = error

@@ -1,12 +1,14 @@
 """A house with a proxy of its own, behind which alone a store is found, under TLS of its authority.
 
 The proxy takes CONNECT, ends TLS with a certificate for whatever name was asked for, and brings
-what comes to a server on loopback. `asked` is what was connected to, in order.
+what comes to a server on loopback, by its name where it has one of its own. `asked` is what was
+connected to, in order.
 """
 
 import contextlib
 import socket
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,14 +19,23 @@ _BLOCK = 1 << 16
 
 
 class House:
-    """A proxy on loopback before `server` (host and port); its authority's file is `ca_file`."""
+    """A proxy on loopback before `server` (host and port); its authority's file is `ca_file`.
 
-    def __init__(self, folder: Path, server: tuple[str, int]) -> None:
+    `others` are the servers of names that are not the first one's.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        server: tuple[str, int],
+        others: Mapping[str, tuple[str, int]] | None = None,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.asked: list[str] = []
         self.ca_file = folder / "authority.pem"
         self._authority = Authority(folder)
         self._server = server
+        self._others = others or {}
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
 
     @property
@@ -60,10 +71,11 @@ class House:
             target = head.split(b" ")[1].decode()
             self.asked.append(target)
             client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-            context = self._authority.context(target.rpartition(":")[0])
+            name = target.rpartition(":")[0]
+            context = self._authority.context(name)
             with (
                 context.wrap_socket(client, server_side=True) as inner,
-                socket.create_connection(self._server) as server,
+                socket.create_connection(self._others.get(name, self._server)) as server,
             ):
                 back = threading.Thread(target=_move, args=(server, inner), daemon=True)
                 back.start()

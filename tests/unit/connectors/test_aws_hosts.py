@@ -1,5 +1,6 @@
 """S3's hosts: against the endpoint rules of the vendor's library, and against our own client."""
 
+from pathlib import Path
 from typing import Any
 
 import botocore.loaders
@@ -8,7 +9,14 @@ from botocore.endpoint_provider import EndpointProvider
 from botocore.exceptions import EndpointResolutionError
 
 from batuta.connectors.aws import CONNECTOR
-from batuta.connectors.aws.hosts import FORMS, PARTITIONS, host_of, hosts_for, partition_of
+from batuta.connectors.aws.hosts import (
+    FORMS,
+    PARTITIONS,
+    host_of,
+    hosts_for,
+    key_hosts,
+    partition_of,
+)
 from batuta.connectors.aws.wire import Bucket
 from batuta.model.address import Address
 from batuta.model.canonical import Json
@@ -179,3 +187,72 @@ def test_the_connector_says_its_hosts() -> None:
     connection = Connection(type="aws", region="eu-central-1", secrets=KEYS)
     assert CONNECTOR.hosts is not None
     assert len(CONNECTOR.hosts(connection, Address("s3", "sales/"))) == 1
+
+
+_CONFIG = """
+[profile files-k]
+region = eu-central-1
+[profile command-k]
+credential_process = /usr/bin/true
+[profile instance-k]
+role_arn = arn:aws:iam::123456789012:role/x
+credential_source = Ec2InstanceMetadata
+region = eu-central-1
+[profile role-k]
+role_arn = arn:aws:iam::123456789012:role/x
+source_profile = sso-k
+region = cn-north-1
+[profile loop-k]
+role_arn = arn:aws:iam::123456789012:role/x
+source_profile = loop-k
+region = eu-west-1
+[profile old-k]
+sso_start_url = https://acme.awsapps.com/start
+sso_region = eu-west-2
+sso_account_id = 123456789012
+sso_role_name = reader
+[profile sso-k]
+sso_session = acme
+sso_account_id = 123456789012
+sso_role_name = reader
+[sso-session acme]
+sso_region = eu-west-1
+sso_start_url = https://acme.awsapps.com/start
+[profile inside-k]
+role_arn = arn:aws:iam::123456789012:role/x
+source_profile = files-k
+region = eu-west-1
+endpoint_url = https://sts.acme.test:8443
+"""
+
+
+@pytest.mark.parametrize(
+    ("profile", "hosts"),
+    [
+        ("files-k", []),
+        ("command-k", []),
+        ("instance-k", ["sts.eu-central-1.amazonaws.com:443"]),
+        (
+            "role-k",
+            [
+                "sts.cn-north-1.amazonaws.com.cn:443",
+                "portal.sso.eu-west-1.amazonaws.com:443",
+                "oidc.eu-west-1.amazonaws.com:443",
+            ],
+        ),
+        ("loop-k", ["sts.eu-west-1.amazonaws.com:443"]),
+        ("old-k", ["portal.sso.eu-west-2.amazonaws.com:443"]),
+        ("inside-k", ["sts.acme.test:8443"]),
+    ],
+)
+def test_the_hosts_that_a_profile_asks_for_keys_are_known_before_anybody_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, profile: str, hosts: list[str]
+) -> None:
+    (tmp_path / "config").write_text(_CONFIG)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+
+    found = key_hosts(Connection(options={"profile": profile}))
+
+    assert [f"{need.host}:{need.port}" for need in found] == hosts
+    assert all(need.shared and not need.bulk for need in found)

@@ -156,11 +156,11 @@ def test_whoever_waits_for_keys_holds_nobody_up_that_needs_others(
     asked, go = threading.Event(), threading.Event()
     own = Connections.own
 
-    def slow(self: Connections, address: object, name: str | None) -> Connection:
+    def slow(self: Connections, address: object, name: str | None, *more: object) -> Connection:
         if name == "lake":
             asked.set()
             assert go.wait(30)
-        return own(self, address, name)  # type: ignore[arg-type]
+        return own(self, address, name, *more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Connections, "own", slow)
     waiting = threading.Thread(target=signer.inputs, args=([lake],))

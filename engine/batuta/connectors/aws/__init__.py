@@ -52,6 +52,13 @@ def _chain(connection: "Connection") -> tuple[Mapping[str, str], Mapping[str, Js
     return {k: v for k, v in found.items() if v}, {"region": region} if region else {}
 
 
+def _chain_hosts(connection: "Connection") -> "tuple[HostNeed, ...]":
+    """Return the hosts that the profile's chain asks for keys: of STS, SSO, or neither."""
+    from batuta.connectors.aws.hosts import key_hosts
+
+    return key_hosts(connection)
+
+
 def _missing() -> str | None:
     from importlib.util import find_spec
 
@@ -127,5 +134,6 @@ CONNECTOR = Connector(
     implicit=_implicit,
     hosts=_hosts,
     chain=_chain,
+    chain_hosts=_chain_hosts,
     stand_ins=_stand_ins,
 )

@@ -5,19 +5,25 @@ they take. Nothing is sent twice here, so that one layer, the caller, owns retri
 """
 
 import asyncio
+import ipaddress
 import os
+import re
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from typing import Any
+from urllib.parse import urlsplit
 
 from batuta.connectors.aws import faults
 from batuta.connectors.aws.sigv4 import Keys
-from batuta.model.connector import Connection, WayOut
+from batuta.model.connector import Connection, KeysOut, WayOut
 from batuta.model.diagnostic import Failure
 
 TIMEOUT_S = 60
+_CONTAINER_S = 2
+_TUNNEL = re.compile(r"Tunnel connection failed: (\d{3}) ([\w.]+)")
+_METADATA_6 = ipaddress.ip_network("fd00:ec2::/32")
 
 
 def keys_of(connection: Connection) -> Callable[[], Keys]:
@@ -34,7 +40,10 @@ def keys_of(connection: Connection) -> Callable[[], Keys]:
         return _Fixed(Keys(access, secret, connection.secrets.get("sessionToken") or None))
     if access or secret:
         raise faults.failure("AWS101", "One of accessKeyId and secretAccessKey is missing.")
-    return _chain(_text(connection, "profile"))
+    profile = _text(connection, "profile")
+    if connection.keys_out is not None:
+        _ways_out[profile] = connection.keys_out
+    return _chain(profile)
 
 
 def region_of(connection: Connection) -> str | None:
@@ -57,11 +66,137 @@ def _text(connection: Connection, option: str) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
+_ways_out: dict[str | None, KeysOut] = {}
+"""By profile, how its keys are asked for: by the latest run that needed them."""
+
+
 @cache
 def _session(profile: str | None) -> Any:
+    """Return a session that sends what it asks by the way out of its profile."""
+    from botocore.httpsession import URLLib3Session
     from botocore.session import Session
 
-    return Session(profile=profile)
+    made = Session(profile=profile)
+
+    def send(request: Any, **_: Any) -> Any:
+        way = _ways_out.get(profile)
+        return None if way is None else _sent(request, way)  # None: the library sends it itself
+
+    class Near:
+        """Sends what is asked of this machine's metadata; the variables for proxies have no say."""
+
+        def __init__(self, timeout_s: float) -> None:
+            self._direct = URLLib3Session(proxies={}, timeout=timeout_s)
+
+        def send(self, request: Any) -> Any:
+            way = _ways_out.get(profile)
+            return self._direct.send(request) if way is None else _sent(request, way, self._direct)
+
+    made.register("before-send", send)
+    resolver = made.get_component("credential_provider")
+    # The library has no other door to these two.
+    resolver.get_provider("iam-role")._role_fetcher._session = Near(
+        made.get_config_variable("metadata_service_timeout")
+    )
+    resolver.get_provider("container-role")._fetcher._session = Near(_CONTAINER_S)
+    return made
+
+
+def _sent(request: Any, way: KeysOut, direct: Any = None) -> Any:
+    """Send a request for keys: past the gateway what is on this machine, through it all else."""
+    from botocore.exceptions import ProxyConnectionError
+
+    parts = urlsplit(request.url)
+    host = parts.hostname or ""
+    if direct is not None and _is_near(host):
+        with way.beside(host, parts.port or (443 if parts.scheme == "https" else 80)):
+            return direct.send(request)
+    try:
+        answer = _through(way.way_out()).send(request)
+    except ProxyConnectionError as error:
+        if (refused := _TUNNEL.search(str(error.kwargs.get("error")))) is None:
+            raise
+        raise faults.of_gateway(f"Keys from {host}", int(refused[1]), refused[2]) from error
+    if (said := answer.headers.get("x-batuta-verdict")) is not None:
+        raise faults.of_gateway(f"Keys from {host}", answer.status_code, said)
+    return answer
+
+
+@lru_cache(maxsize=8)
+def _through(way: WayOut) -> Any:
+    from botocore.httpsession import URLLib3Session
+
+    proxies = {"http": way.url, "https": way.url}
+    return URLLib3Session(verify=way.ca_file, proxies=proxies, timeout=TIMEOUT_S)
+
+
+def _is_near(host: str) -> bool:
+    """True for addresses that never leave this machine, or its host."""
+    if host == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    near = address.is_loopback or address.is_link_local
+    return near or (address.version == 6 and address in _METADATA_6)
+
+
+def key_services(connection: Connection) -> list[tuple[str, str]]:
+    """Return what the profile's chain asks over a network: each service and its URL; asks nobody.
+
+    Raises:
+        ConnectorError: AWS101, the profile cannot be read.
+    """
+    from botocore.exceptions import BotoCoreError, NoRegionError
+
+    profile = _text(connection, "profile")
+    found: list[tuple[str, str]] = []
+    try:
+        session = _session(profile)
+        for service, region in _asked(session, profile):
+            try:
+                # With keys of nobody: else it would ask the chain.
+                made = session.create_client(
+                    service,
+                    region_name=region,
+                    aws_access_key_id="-",
+                    aws_secret_access_key="-",  # noqa: S106
+                )
+            except NoRegionError:
+                continue  # the chain says so, where it is asked
+            found.append((service, made.meta.endpoint_url))
+    except BotoCoreError as error:
+        raise faults.failure("AWS101", f"{error}.", Failure.AUTH) from error
+    return found
+
+
+def _asked(session: Any, profile: str | None) -> list[tuple[str, str | None]]:
+    """Return the services, with the region where it is another than the profile's own."""
+    environment = os.environ if profile is None else {}
+    if environment.get("AWS_ACCESS_KEY_ID"):
+        return []
+    found: dict[tuple[str, str | None], None] = {}
+    if environment.get("AWS_ROLE_ARN") and environment.get("AWS_WEB_IDENTITY_TOKEN_FILE"):
+        found["sts", None] = None
+    config = session.full_config
+    left, seen = [profile or session.get_config_variable("profile") or "default"], set[str]()
+    while left:
+        seen.add(name := left.pop())
+        one = config.get("profiles", {}).get(name, {})
+        if one.get("role_arn"):
+            found["sts", None] = None
+        named = config.get("sso_sessions", {}).get(one.get("sso_session"), {})
+        region = one.get("sso_region") or named.get("sso_region")
+        if one.get("sso_session") or one.get("sso_start_url"):
+            found["sso", region] = None
+        if one.get("sso_session"):
+            found["sso-oidc", region] = None
+        if one.get("login_session"):
+            found["signin", None] = None
+        if (source := one.get("source_profile")) is not None and source not in seen:
+            left.append(source)
+    return list(found)
 
 
 @cache

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from batuta.connectors.aws import faults
-from batuta.connectors.aws.client import region_of
+from batuta.connectors.aws.client import key_services, region_of
 from batuta.model.address import Address
 from batuta.model.connector import Connection
 from batuta.model.egress import HostNeed
@@ -117,6 +117,32 @@ def hosts_for(connection: Connection, address: Address) -> tuple[HostNeed, ...]:
         form = "path" if by_path else "virtual"
         return (_need(host_of(form, region, bucket=bucket), bucket, by_path=by_path),)
     return (_custom(stated, bucket, by_path=by_path),)
+
+
+def key_hosts(connection: Connection) -> tuple[HostNeed, ...]:
+    """Return the hosts that batuta's own process asks for keys, for a Platform that states none.
+
+    Empty where keys lie in files or variables, come of a command, or of this machine's metadata.
+
+    Raises:
+        ConnectorError: AWS101, the profile cannot be read.
+    """
+    found: dict[tuple[str, int], HostNeed] = {}
+    for service, url in key_services(connection):
+        parts = urlsplit(url)
+        if parts.hostname is None or parts.scheme not in _PORTS:
+            continue
+        why = f"gives batuta itself keys ({service}); no worker asks it"
+        need = HostNeed(
+            host=parts.hostname,
+            port=parts.port or _PORTS[parts.scheme],
+            scheme=parts.scheme,
+            why=why,
+            bulk=False,
+            shared=True,
+        )
+        found.setdefault((need.host, need.port), need)
+    return tuple(found.values())
 
 
 def _custom(stated: str, bucket: str, *, by_path: bool) -> HostNeed:

@@ -12,15 +12,17 @@ import socket
 import ssl
 import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 from urllib.parse import unquote, urlsplit
 
+from batuta.core.egress.codes import Code
 from batuta.core.egress.policy import Policy
 from batuta.model.diagnostic import BatutaError, Diagnostic
 from batuta.model.egress import LogHead
@@ -30,10 +32,18 @@ from batuta.runtime.egress.authority import RunAuthority, trust_bundle
 from batuta.runtime.egress.budget import Caps, Ledger, Limits
 from batuta.runtime.egress.gateway import LOOPBACK, Doorkeeper, PrivateListener
 from batuta.runtime.egress.resolve import Resolver, SystemResolver
-from batuta.runtime.egress.station import CredentialHook, Station, WorkerIdentity, World
+from batuta.runtime.egress.station import (
+    AuditFailed,
+    CredentialHook,
+    Station,
+    WorkerIdentity,
+    World,
+)
 from batuta.runtime.egress.upstream import Dialer, UpstreamProxy
 
 SETTLE_S = 5.0
+BESIDE = "metadata of this machine"
+"""The rule, in the log, of what no policy is about: it never leaves the machine or its host."""
 INSIDE = (LOOPBACK, 3128)
 """Where a worker with a namespace of its own finds the gateway."""
 
@@ -162,6 +172,28 @@ class GatewayRun:
         private = PrivateListener()
         station = self._station(worker, (policy, whole), (credentials, keeps))
         return self._open(private.socket, (LOOPBACK, private.port), station, private)
+
+    @contextmanager
+    def beside(self, worker: str, host: str, port: int) -> Iterator[None]:
+        """Write a connection that goes past the gateway: when it begins, and when it ended.
+
+        Raises:
+            BatutaError: EGR301, the log cannot be written.
+        """
+        started = time.monotonic()
+        row = Row(
+            event="open", run=self._world.run, connection=self._world.number(), worker=worker,
+            host=host, port=port, peer=host, rule=BESIDE, verdict="allow", code=str(Code.ALLOW),
+        )  # fmt: skip
+        try:
+            self._world.record(row)
+            try:
+                yield
+            finally:
+                ms = int((time.monotonic() - started) * 1000)
+                self._world.record(replace(row, event="end", end="closed", ms=ms))
+        except AuditFailed as error:
+            raise unwritable(self._audit_path, str(error)) from error
 
     def close(self) -> None:
         """End every way out, then the log; twice is fine."""

@@ -6,7 +6,8 @@ It tells what was refused, and ends the worker at once where its policy says so.
 import secrets
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -96,6 +97,16 @@ class Gate:
                 ca_file = str(self.gateway.ca_file)
                 self._own[digest] = WayOut(*door.address, ca_file, password)
             return self._own[digest]
+
+    @contextmanager
+    def beside(self, host: str, port: int) -> Iterator[None]:
+        """Write that this process asks its own machine's metadata, which no gateway leads to.
+
+        Raises:
+            BatutaError: EGR301, it cannot be written; then nothing may be asked.
+        """
+        with self.gateway.beside(SUPERVISOR, host, port):
+            yield
 
     def head(self) -> LogHead:
         """Return the last line of the egress log, on disk, to be kept elsewhere.

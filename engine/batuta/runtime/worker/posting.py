@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from batuta.core.egress.policy import Policy
+from batuta.model.tier import Tier
 from batuta.runtime.sandbox.levels import Choice, Need
 
 if TYPE_CHECKING:
@@ -38,6 +39,11 @@ class Way:
     whole: Policy
     credentials: "CredentialHook | None" = field(default=None, compare=False)
     keeps: bool = False
+
+
+_NOTHING = Policy(tier=Tier.FULLY_SOVEREIGN)
+CLOSED = Way(policy=_NOTHING, whole=_NOTHING)
+"""A way that leads nowhere, so that what is tried on it is refused, and in the log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
