@@ -1,15 +1,15 @@
 """Looking into a dataset: its log, its rows, its integrity."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 from batuta.core.case import same_place
 from batuta.model.address import Address, parse_address
 from batuta.model.dataset import DatasetStore, Verification
-from batuta.model.diagnostic import BatutaError, Diagnostic
+from batuta.model.diagnostic import BatutaError, Diagnostic, typed_again
 from batuta.model.log import Head, LogEntry
-from batuta.model.resource import Dataset
+from batuta.model.resource import Dataset, Origin
 from batuta.model.state import ResourceRecord
 from batuta.runtime.borders import Border, Borders
 from batuta.runtime.clock import now_utc
@@ -148,7 +148,15 @@ class Datasets:
             self.store.write([accept_head(destination, head.head.digest, accept, now_utc())])
         if head.head.digest in self.store.accepted_heads(destination):
             anchor = head.head
-        return place.dataset.verify(anchor, told)
+        return self.led_out(place, place.dataset.verify(anchor, told))
+
+    def led_out(self, place: Place, found: Verification) -> Verification:
+        """Return what was found with ways out that fit what made the dataset at `place`."""
+        record = place.record
+        by_command = record is not None and record.origin == Origin.COMMAND
+        if self.observer.in_workspace and not by_command:
+            return found
+        return replace(found, problems=typed_again(found.problems))
 
     def committed(self, where: str) -> Place:
         """Return the dataset that `where` names, which has a log; DAT101 where it has none."""

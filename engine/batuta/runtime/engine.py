@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from batuta.model.address import parse_address
 from batuta.model.dataset import Verification
 from batuta.model.decision import Approval
-from batuta.model.diagnostic import Diagnostic, StateLocked, typed_again
+from batuta.model.diagnostic import Diagnostic, StateLocked
 from batuta.model.event import RunReport
 from batuta.model.log import Head, LogEntry
 from batuta.model.plan import Envelope, Plan
@@ -316,13 +316,9 @@ class Engine(Parts):
     ) -> Verification:
         """Check a dataset's log and hash every part of it."""
         if accept_head is None:
-            found = self.datasets.verify(where, None, told)
-        else:
-            with leases.LeaseKeeper(self.store, "batuta data verify --accept-head"):
-                found = self.datasets.verify(where, accept_head, told)
-        if self.in_workspace:
-            return found
-        return replace(found, problems=typed_again(found.problems))
+            return self.datasets.verify(where, None, told)
+        with leases.LeaseKeeper(self.store, "batuta data verify --accept-head"):
+            return self.datasets.verify(where, accept_head, told)
 
     def import_dataset(self, where: str, *, write: bool) -> "Adoption":
         """Hash and describe what lies at a place without a log; if `write`, make it version 0."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from batuta.model.canonical import Json
-from batuta.model.diagnostic import BatutaError, CommitUnsettled, Diagnostic
+from batuta.model.diagnostic import BatutaError, CommitUnsettled, Diagnostic, typed_again
 from batuta.model.event import (
     ActionFinished,
     ActionStarted,
@@ -35,6 +35,7 @@ from batuta.model.plan import (
     Release,
     Replace,
 )
+from batuta.model.resource import Origin
 from batuta.model.state import StepRecord, StepStatus
 from batuta.runtime.act import Act, ActResult
 from batuta.runtime.staging import clear
@@ -142,7 +143,7 @@ class Executor:
         except CommitUnsettled as error:
             # The intent stays as it is: the next command asks the log, and does what is left.
             self.unsettled = True
-            return _outcome(action, "failed", diagnostics=error.diagnostics)
+            return _outcome(action, "failed", diagnostics=self._led_out(action, error))
         except BatutaError as error:
             return self._failed(action, error)
         except OSError as error:
@@ -178,7 +179,13 @@ class Executor:
             self.halt = error
         else:
             self.act.store.write([self._ended(action, "failed", {"codes": codes})])
-        return _outcome(action, "failed", diagnostics=error.diagnostics)
+        return _outcome(action, "failed", diagnostics=self._led_out(action, error))
+
+    def _led_out(self, action: Action, error: BatutaError) -> tuple[Diagnostic, ...]:
+        """What went wrong, with ways out that fit what asked for the action."""
+        if self.act.observer.in_workspace and action.target.origin != Origin.COMMAND:
+            return error.diagnostics
+        return typed_again(error.diagnostics)
 
     def _ended(self, action: Action, status: StepStatus, detail: Mapping[str, Json]) -> Write:
         return self._step(action, status, {**self.act.witness.ended(action), **detail})

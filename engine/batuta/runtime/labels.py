@@ -124,8 +124,9 @@ class Labels:
         live = snapshot.entry.label
         if record is not None and record.head == snapshot.head and record.label != live:
             problems.append(_contradiction(place.resource, record.label, live))
-        return replace(found, ok=found.ok and len(problems) == len(found.problems),
-                       problems=tuple(problems))  # fmt: skip
+        whole = replace(found, ok=found.ok and len(problems) == len(found.problems),
+                        problems=tuple(problems))  # fmt: skip
+        return self.datasets.led_out(place, whole)
 
     def history(self, where: str) -> tuple[LabelStep, ...]:
         """Return every entry with its label, its signature and its decisions, oldest first."""

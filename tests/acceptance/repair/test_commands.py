@@ -65,10 +65,14 @@ def test_without_a_workspace_no_way_out_names_a_command_that_needs_one(
     edited = content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
     part.write_bytes(content[:-5] if damage == "shorter" else edited)
 
-    for words in (("verify", "out/"), ("cat", "out/"), ("sync", "src/", "out/")):
-        code = shell("data", *words)
+    shell.table("more", ROWS)
+    for text in (
+        "data verify out/", "label verify out/", "data cat out/", "data sync src/ out/",
+        "data merge out/ more/ --yes",
+    ):  # fmt: skip
+        code = shell(*text.split())
         if code == 0:
-            assert (words[0], damage) == ("sync", "edited")  # only `verify` reads what it keeps
+            assert (text, damage) == ("data sync src/ out/", "edited")  # it reads nothing it keeps
             continue
         assert "batuta apply" not in shell.said
         assert "again with `--resync`" in shell.said
@@ -76,6 +80,18 @@ def test_without_a_workspace_no_way_out_names_a_command_that_needs_one(
         assert shell("data", "sync", f"out/{part.name}", "far/", "--format", "parquet") != 0
         assert "FMT141" in shell.said
         assert "batuta apply" not in shell.said
+
+
+def test_what_a_command_made_in_a_workspace_is_mended_by_that_command(shell: Shell) -> None:
+    shell.write({})
+    shell.well("data", "sync", "src/", "out/", "--format", "ald")
+    part = part_of(shell.folder / "out")
+    part.write_bytes(part.read_bytes()[:-5])
+
+    for command in ("data", "label"):
+        assert shell(command, "verify", "out/") != 0
+        assert "batuta apply" not in shell.said
+        assert "again with `--resync`" in shell.said
 
 
 def test_a_one_line_sync_is_released_by_its_place(shell: Shell) -> None:
