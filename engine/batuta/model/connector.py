@@ -192,8 +192,9 @@ class Files(Protocol):
     def publish(self, staged: Sequence[tuple[str, str]]) -> None:
         """Bring staged files to their final paths, and make that durable before returning.
 
-        Each pair is (local staging file, path). A path that is there with the same size is
-        left alone: publishing twice leaves one copy.
+        Each pair is (local staging file, path). A path that is there already with the same
+        content is left alone: publishing twice leaves one copy. An object store tells contents
+        apart by size alone.
         """
         ...
 

@@ -118,7 +118,7 @@ def test_publishing_twice_leaves_one_copy(files: LocalFiles, tmp_path: Path) -> 
     files.publish(pairs)
     files.publish(pairs)
     assert [each.path for each in files.list()] == [f"deep/er/part-{n}" for n in range(3)]
-    files.publish([(_stage(tmp_path, "0", b"xyz"), "deep/er/part-0")])
+    files.publish([(_stage(tmp_path, "0", b"abc"), "deep/er/part-0")])
     assert files.read("deep/er/part-0") == b"abc"
     assert list((tmp_path / "staged").iterdir()) == []
 
@@ -147,6 +147,27 @@ def test_moving_what_is_nowhere_is_an_error(files: LocalFiles) -> None:
     with pytest.raises(ConnectorError) as caught:
         files.move([("part", "_history/part")])
     assert _code(caught.value) == "LOC101"
+
+
+@pytest.mark.parametrize("verb", ["publish", "move"])
+def test_another_content_of_the_same_size_is_in_the_way_and_the_staged_one_stays(
+    files: LocalFiles, tmp_path: Path, verb: str
+) -> None:
+    files.create("part", b"abd")
+    if verb == "publish":
+        staged = Path(_stage(tmp_path, "p", b"abc"))
+    else:
+        files.create("kept", b"abc")
+        staged = tmp_path / "data/orders/kept"
+    with pytest.raises(ConnectorError) as caught:
+        if verb == "publish":
+            files.publish([(str(staged), "part")])
+        else:
+            files.move([("kept", "part")])
+    assert _code(caught.value) == "LOC118"
+    assert "another content" in caught.value.diagnostics[0].detail
+    assert staged.read_bytes() == b"abc"
+    assert files.read("part") == b"abd"
 
 
 def test_publishing_from_another_file_system_copies(files: LocalFiles, tmp_path: Path) -> None:

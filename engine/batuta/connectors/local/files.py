@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 STAGING = "_staging"
+_CHUNK = 1 << 20
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
 
 
@@ -153,7 +154,7 @@ class LocalFiles:
         """Rename staged files into place; durable before it returns, and the same when repeated.
 
         Raises:
-            ConnectorError: LOC118 where a file of another size is in the way.
+            ConnectorError: LOC118 where a file of another content is in the way.
         """
         seen: set[str] = set()
         self._rename_all([(source, self._inside(path, seen)) for source, path in staged])
@@ -301,11 +302,13 @@ def _rename(source: str, final: str) -> bool:
         if present < 0:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), source) from None
         return False
-    if present == wanted:
+    if present == wanted and _is_copy(source, final):
         os.unlink(source)
         return True
     if present >= 0:
         detail = f"{final} has {present} bytes, not {wanted}."
+        if present == wanted:
+            detail = f"{final} has another content, of the same size."
         raise faults.failure("LOC118", detail, Failure.CONFLICT)
     try:
         os.rename(source, final)
@@ -314,6 +317,19 @@ def _rename(source: str, final: str) -> bool:
             raise
         _copy_across(source, final)
     return True
+
+
+def _is_copy(one: str, other: str) -> bool:
+    """True where two files have the same bytes."""
+    if os.path.samefile(one, other):
+        return True
+    with open(one, "rb") as first, open(other, "rb") as second:
+        while True:
+            block = first.read(_CHUNK)
+            if block != second.read(_CHUNK):
+                return False
+            if not block:
+                return True
 
 
 def _remove_empty(folder: str) -> bool:
