@@ -196,6 +196,20 @@ def test_recovery_spares_a_run_that_is_alive(files: Bench) -> None:
     assert head_content(files) == {"a.csv": b"one"}
 
 
+def test_recovery_spares_a_run_that_is_alive_whatever_folder_the_dataset_lies_in(
+    tmp_path: Path,
+) -> None:
+    files = MortalFolder(tmp_path / "_staging" / "orders")
+    log = write(files, {"a.csv": b"old"})
+    staged = stage_all(files, {"a.csv": b"one"})
+    pending = announce(files, log, draft({"a.csv": b"one"}), log.head, staged)
+    files.publish(staged)
+
+    assert recover(files, frozenset({"run-1"})) == ()
+    conclude(files, pending)
+    assert head_content(files) == {"a.csv": b"one"}
+
+
 def test_an_upload_over_an_old_key_is_announced_first() -> None:
     store = MemoryStore(moves=False)
     log = write(store, {"a.csv": b"old"})

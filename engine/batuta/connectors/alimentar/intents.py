@@ -43,12 +43,8 @@ def is_same(current: Part | None, part: Part) -> bool:
 
 
 def work_name(entry: LogEntry, staged: Sequence[tuple[str, str]]) -> str:
-    """Return the staging folder that the files come from, or a name that the entry gives."""
+    """Return the name of the folder that the files come from, or one that the entry gives."""
     if staged:
-        folders = PurePath(staged[0][0]).parent.parts
-        marker = STAGING.rstrip("/")
-        if marker in folders[:-1]:
-            return folders[folders.index(marker) + 1]
         return PurePath(staged[0][0]).parent.name or "staged"
     return "commit-" + digest([entry.version, [part.sha256 for part in entry.added]])[:16]
 
