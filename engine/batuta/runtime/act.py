@@ -365,7 +365,9 @@ class Act:
         snapshot = dataset.snapshot()
         assert snapshot is not None
         record = self._record(action, snapshot.entry, snapshot.head)
-        return ActResult(writes=[put_resource(record)], head=snapshot.head)
+        # What the log says of labels and used decisions is news to a state that was lost.
+        labels = label_writes(snapshot.entry, snapshot.parts)
+        return ActResult(writes=[put_resource(record), *labels], head=snapshot.head)
 
     # -- shared -------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from batuta.model.log import Snapshot
 from batuta.model.resource import Dataset
 from batuta.model.state import ResourceRecord
 from batuta.runtime.observe import Observer
-from batuta.runtime.state.labels import label_writes
+from batuta.runtime.state.labels import forgotten, label_writes
 from batuta.runtime.state.store import StateStore, Write, drop_resource, put_resource
 
 _ROLLED_BACK = ("older", "foreign")
@@ -40,7 +40,8 @@ def rebuild(datasets: Iterable[Dataset], observer: Observer, store: StateStore) 
 
     A record of a resource that no manifest describes is kept: its log may be elsewhere. A log
     of another resource is not taken over, and one that may have been rolled back is not
-    believed: both are among the problems, with the way that says so.
+    believed: both are among the problems, with the way that says so. Labels of contents and used
+    decisions that the state has forgotten come back, also where no record differs.
     """
     before = {record.address: record for record in store.resources()}
     after = dict(before)
@@ -69,11 +70,20 @@ def rebuild(datasets: Iterable[Dataset], observer: Observer, store: StateStore) 
             label=snapshot.entry.label, run="rebuild", plan=snapshot.entry.plan,
             manifest=dataset.manifest_digest,
         )  # fmt: skip
-    writes = tuple(put_resource(r) for a, r in after.items() if before.get(a) != r)
-    writes = (*writes, *labels) if writes else ()
+    records = (put_resource(r) for a, r in after.items() if before.get(a) != r)
+    of_contents, of_decisions = forgotten(store, labels)
     return StateSurgery(
-        before=_lines(before), after=_lines(after), writes=writes, problems=tuple(problems)
+        before=_lines(before),
+        after=(*_lines(after), *_counted(len(of_contents), len(of_decisions))),
+        writes=(*records, *of_contents, *of_decisions),
+        problems=tuple(problems),
     )
+
+
+def _counted(labels: int, decisions: int) -> list[str]:
+    """Say what the state comes to remember beside its records: no line where it knows all."""
+    found = [f"labels of {labels} file{'s' * (labels != 1)}"] if labels else []
+    return found + ([f"{decisions} used decision{'s' * (decisions != 1)}"] if decisions else [])
 
 
 def _not_taken(

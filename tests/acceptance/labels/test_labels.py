@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sqlite3
 from dataclasses import replace
 
 import pytest
@@ -60,6 +61,44 @@ def test_a_copy_elsewhere_keeps_its_label_by_its_digest(home: Shell, renamed: bo
     (home.folder / "copy").mkdir()
     shutil.copy(part, home.folder / "copy" / ("harmless.parquet" if renamed else part.name))
     declared(home, weak({"address": "copy/", "origin": {"tier": "Standard"}}))
+    refused(home)
+
+
+def lost(shell: Shell) -> None:
+    """The state is gone."""
+    for path in (shell.folder / ".batuta").glob("state.db*"):
+        path.unlink()
+
+
+def copied(shell: Shell) -> None:
+    """What is secret lies in another folder, whose owner says that it is not."""
+    (part,) = (shell.folder / "model").glob("part-*.parquet")
+    (shell.folder / "copy").mkdir()
+    shutil.copy(part, shell.folder / "copy" / "harmless.parquet")
+    declared(shell, weak({"address": "copy/", "origin": {"tier": "Standard"}}))
+
+
+def test_a_state_that_an_apply_made_anew_knows_a_copy_by_its_digest(home: Shell) -> None:
+    lost(home)
+    home.well("apply", "--yes")
+    copied(home)
+    refused(home)
+
+
+@pytest.mark.parametrize("applied", [False, True])
+def test_a_state_that_was_rebuilt_knows_a_copy_by_its_digest(home: Shell, applied: bool) -> None:
+    """Also one whose records are there and whose labels are not, as an older batuta left it."""
+    lost(home)
+    if applied:
+        home.well("apply", "--yes")
+        with sqlite3.connect(home.folder / ".batuta" / "state.db") as database:
+            database.execute("DELETE FROM labels")
+        database.close()
+    home.well("state", "rebuild", "--yes")
+    assert "labels of 2 files" in home.said or not applied
+    home.well("state", "rebuild")
+    assert "labels of" not in home.said, "there is nothing left to do"
+    copied(home)
     refused(home)
 
 
@@ -187,6 +226,17 @@ def test_a_decision_is_used_once(home: Shell) -> None:
 def test_a_decision_that_an_earlier_run_used_is_used_up(home: Shell) -> None:
     bring_home(home, "in", "too")
     home.well(*ENDORSE)
+    home.well("apply", "--yes", "--select", "in")
+
+    assert home("apply", "--yes", "--select", "too") == 14
+    assert not (home.folder / "too").exists()
+
+
+def test_a_decision_stays_used_up_where_the_state_was_made_anew(home: Shell) -> None:
+    bring_home(home, "in", "too")
+    home.well(*ENDORSE)
+    home.well("apply", "--yes", "--select", "in")
+    lost(home)
     home.well("apply", "--yes", "--select", "in")
 
     assert home("apply", "--yes", "--select", "too") == 14

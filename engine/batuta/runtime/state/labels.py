@@ -18,6 +18,9 @@ _COPIED = (
     "(SELECT 1 FROM labels WHERE sha256 = ? AND source <> ?)"
 )
 
+_STATED = "INSERT OR REPLACE INTO labels VALUES (?, ?, ?)"
+_USED = "INSERT OR IGNORE INTO spent_approvals VALUES (?, ?, ?)"
+
 
 def label_writes(entry: LogEntry, parts: Sequence[Part]) -> list[Write]:
     """Remember the label of `parts`, which `entry` added or relabelled, and what it used up.
@@ -31,19 +34,38 @@ def label_writes(entry: LogEntry, parts: Sequence[Part]) -> list[Write]:
     writes: list[Write] = [
         (_COPIED, (part.sha256, source, text, part.sha256, source))
         if source.startswith("dataset:")
-        else ("INSERT OR REPLACE INTO labels VALUES (?, ?, ?)", (part.sha256, source, text))
+        else (_STATED, (part.sha256, source, text))
         for part in parts
         if part.size_bytes and not entry.facts.tier_derived
     ]
     writes += [
-        (
-            "INSERT OR IGNORE INTO spent_approvals VALUES (?, ?, ?)",
-            (used, entry.resource, entry.written_at),
-        )
+        (_USED, (used, entry.resource, entry.written_at))
         for name, used in entry.decisions
         if name == APPROVAL_USED
     ]
     return writes
+
+
+def forgotten(store: StateStore, writes: Sequence[Write]) -> tuple[list[Write], list[Write]]:
+    """Return those of `label_writes` that would change the state: of labels, and of decisions.
+
+    Of several about one content from one source the last counts.
+    """
+    last = {(sql == _USED, *values[: 1 if sql == _USED else 2]): (sql, values)
+            for sql, values in writes}  # fmt: skip
+    new = [write for write in last.values() if not _is_remembered(store, write)]
+    return [w for w in new if w[0] != _USED], [w for w in new if w[0] == _USED]
+
+
+def _is_remembered(store: StateStore, write: Write) -> bool:
+    sql, values = write
+    if sql == _USED:
+        return bool(store.rows("SELECT 1 FROM spent_approvals WHERE text = ?", values[:1]))
+    same = "SELECT 1 FROM labels WHERE sha256 = ? AND source = ? AND label = ?"
+    if store.rows(same, values[:3]):
+        return True
+    elsewhere = "SELECT 1 FROM labels WHERE sha256 = ? AND source <> ?"
+    return sql == _COPIED and bool(store.rows(elsewhere, values[:2]))
 
 
 def known_labels(
