@@ -9,14 +9,18 @@ from batuta.model.diagnostic import Diagnostic, Location
 
 def secret_in_arguments(number: int, column: int) -> Diagnostic:
     """CLI101. Says which argument it is by its place, and holds no part of it."""
+    from batuta.manifest.declarations import credentials_written
+    from batuta.runtime.registry import declarations
+
     return Diagnostic(
         code="CLI101",
         summary="A secret on the command line",
         detail=f"Argument {number} holds a secret or names one. It was not used and is not shown "
         "here, but the shell's history and the list of processes may have it.",
-        fix="Change the secret if it was a real one. Keep it in a file, the keyring or the "
-        "environment, and name that place in the Platform's manifest:\n"
-        '  credentials: {token: "file:~/.secrets/token"}',
+        fix="Change the secret if it was a real one. Keep it in the environment (env:NAME), a file "
+        "(file:PATH) or the keyring (keyring:SERVICE/NAME), and name that place in the Platform's "
+        "manifest, of these fields those that you have:\n"
+        f"{credentials_written(declarations())}",
         locations=(Location("<command line>", 1, column),),
     )
 

@@ -4,7 +4,11 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from batuta.manifest.declarations import PLATFORM_FIELDS, DeclarationsByType
+from batuta.manifest.declarations import (
+    PLATFORM_FIELDS,
+    DeclarationsByType,
+    credentials_written,
+)
 from batuta.manifest.document import Document, Path, Spot, Value, spell
 from batuta.manifest.findings import found, quoted, suggest
 from batuta.model.diagnostic import Diagnostic, Location
@@ -26,6 +30,7 @@ LATER_VALUES = {
     ("spec.format", "delta"): "The output format `delta`",
     ("spec.format", "iceberg"): "The output format `iceberg`",
 }
+_CREDENTIALS_PATH: Path = ("spec", "credentials")
 _LATER_FIX = "Remove it until a later version of batuta supports it."
 
 _EXPECTED = {
@@ -63,7 +68,7 @@ def problems(document: Document, declarations: DeclarationsByType) -> list[Diagn
     from batuta.manifest.adapters import adapter
 
     errors = [] if document.valid else _errors(adapter(document.kind), document.value, ())
-    result = _converted(document, errors)
+    result = _converted(document, errors, declarations)
     if document.kind == "Platform" and not result:
         return _platform(document, declarations)
     return result
@@ -116,7 +121,7 @@ def _platform(document: Document, declarations: DeclarationsByType) -> list[Diag
         ("spec", kind): tuple(option.name for option in declared.options),
         ("spec", "credentials"): tuple(option.name for option in declared.credentials),
     }
-    return _converted(document, errors, known)
+    return _converted(document, errors, declarations, known)
 
 
 _Error = tuple[Path, str, Mapping[str, Any]]
@@ -136,6 +141,7 @@ def _errors(adapter: Any, value: object, prefix: Path) -> list[_Error]:
 def _converted(
     document: Document,
     errors: Iterable[_Error],
+    declarations: DeclarationsByType,
     known: Mapping[Path, tuple[str, ...]] | None = None,
 ) -> list[Diagnostic]:
     places = dict(document.walk())
@@ -151,7 +157,7 @@ def _converted(
             if word and word not in merged[path][2]:
                 merged[path][2].append(word)
     address = f"{document.kind}/{document.name}" if document.name else None
-    translate = _Translation(document, places, known or {}, address)
+    translate = _Translation(document, places, declarations, known or {}, address)
     listed = [
         translate.one(path, kind, context, expected)
         for path, (kind, context, expected) in merged.items()
@@ -181,11 +187,13 @@ class _Translation:
         self,
         document: Document,
         places: Mapping[Path, Spot],
+        declarations: DeclarationsByType,
         known: Mapping[Path, tuple[str, ...]],
         address: str | None,
     ) -> None:
         self._document = document
         self._places = places
+        self._declarations = declarations
         self._known = known
         self._address = address
 
@@ -212,13 +220,17 @@ class _Translation:
         key, place = str(path[-1]), self._places[path].key
         if what := LATER_FIELDS.get(plain):
             return self._found("MAN112", f"{what} comes later.", _LATER_FIX, place)
-        if _names_secret(key):
-            return self._misplaced(path)
         parent = path[:-1]
+        if _names_secret(key) and not (parent == _CREDENTIALS_PATH and self._is_reference(path)):
+            return self._misplaced(path)
         valid = self._known.get(parent) or self._fields(parent)
         where = f" in `{spell(parent)}`" if parent else ""
         detail = f"There is no field {quoted(key)}{where}."
-        return self._found("MAN113", detail, suggest(key, valid, "Fields here"), place)
+        fix = suggest(key, valid, "Fields here")
+        kind = self._type_name()
+        if parent == _CREDENTIALS_PATH and key in self._known.get(("spec", kind), ()):
+            fix = f"It is no credential but an option of the type: `{kind}: {{{key}: …}}`."
+        return self._found("MAN113", detail, fix, place)
 
     def _misplaced(self, path: Path) -> Diagnostic:
         """A secret where none can be: its text is hidden, whatever it is."""
@@ -226,11 +238,25 @@ class _Translation:
             f"`{spell(path)}` is no place for a secret. Its text is not repeated here; if it is a "
             "secret, it is now in a file and has to be replaced by a new one."
         )
-        fix = (
-            "Put a reference into `spec.credentials` of a Platform, such as `{token: env:TOKEN}`, "
-            "and name the Platform in the Dataset: `platform: NAME`."
-        )
-        return self._found("MAN125", detail, fix, self._places[path].value)
+        of_platform = self._document.kind == "Platform"
+        kind = self._type_name() if of_platform else None
+        written = credentials_written(self._declarations, kind)
+        fix = "Remove it: a Platform of this type has no credentials."
+        if written:
+            fix = "Put references into a Platform, into those of its fields that you have"
+            fix += ":\n" if of_platform else ", and name it in the Dataset (`platform: NAME`):\n"
+        return self._found("MAN125", detail, fix + written, self._places[path].value)
+
+    def _is_reference(self, path: Path) -> bool:
+        from batuta.manifest.scalars import REFERENCE
+
+        value = self._value(path)
+        return isinstance(value, str) and re.match(REFERENCE.pattern, value) is not None
+
+    def _type_name(self) -> str:
+        """The type that a Platform states; empty for other documents."""
+        stated = ("spec", "type") in self._places and self._document.kind == "Platform"
+        return str(self._value(("spec", "type"))) if stated else ""
 
     def _fields(self, parent: Path) -> tuple[str, ...]:
         from batuta.manifest.schema import fields_at
@@ -256,6 +282,10 @@ class _Translation:
     def _secret(self, path: Path) -> Diagnostic:
         from batuta.manifest.scalars import REFERENCE
 
+        declared = self._declarations.get(self._type_name())
+        names = {key.name for key in declared.credentials} if declared else {path[-1]}
+        if path[:2] == _CREDENTIALS_PATH and path[-1] not in names:
+            return self._misplaced(path)
         detail = (
             f"`{spell(path)}` is not a reference to a secret. Its text is not repeated here; if it "
             "is a secret, it is now in a file and has to be replaced by a new one."

@@ -36,3 +36,16 @@ def type_of_scheme(declarations: DeclarationsByType, scheme: str) -> str | None:
         if scheme in (declared.schemes or (name,)):
             return name
     return None
+
+
+def credentials_written(declarations: DeclarationsByType, kind: str | None = None) -> str:
+    """Return how credentials are written for each type that has any, or for `kind` alone.
+
+    Each line is one that validates; empty where no type has credentials.
+    """
+    lines = []
+    for name, declared in sorted(declarations.items()):
+        if declared.credentials and kind in (None, name):
+            fields = ", ".join(f'{key.name}: "env:NAME"' for key in declared.credentials)
+            lines.append(f"  credentials: {{{fields}}}  # type: {name}")
+    return "\n".join(lines)

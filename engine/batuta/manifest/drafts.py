@@ -309,6 +309,7 @@ def platform(document: Document, value: Value) -> tuple[Platform, BudgetSpec, li
     if "pacing" in spec:
         _later("pacing", "Requests are not paced by a Platform's limits yet.", report)
     block = cast("Mapping[str, Mapping[str, Json]]", spec).get(spec["type"], {})
+    _check_profiles(spec.get("credentials", {}), spec["type"], block, report)
     result = Platform(
         name=whole["metadata"]["name"],
         type=spec["type"],
@@ -323,6 +324,24 @@ def platform(document: Document, value: Value) -> tuple[Platform, BudgetSpec, li
         places=Places.of(document),
     )
     return result, budget(spec["budget"]) if "budget" in spec else _NO_BUDGET, report.diagnostics
+
+
+def _check_profiles(
+    credentials: Mapping[str, str], kind: str, block: Mapping[str, Json], report: Reporter
+) -> None:
+    """Report a profile beside other credentials: the vendor's tools read it whole."""
+    places = {f"profile:{block['profile']}"} if "profile" in block else set[str]()
+    places |= set(credentials.values())
+    for key, reference in credentials.items():
+        if reference.startswith("profile:") and len(places) > 1:
+            name = reference.partition(":")[2]
+            report.add(
+                "MAN120", ("spec", "credentials", key),
+                "A profile gives all the credentials of a Platform; here others are named too.",
+                f"Write `profile:{name}` for each, or `{kind}: {{profile: {name}}}` and no "
+                "`credentials`.",
+            )  # fmt: skip
+            return
 
 
 def _later(field: str, detail: str, report: Reporter) -> None:

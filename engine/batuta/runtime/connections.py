@@ -86,6 +86,10 @@ class Connections:
         options = dict(platform.options)
         if platform.region is not None:
             options.setdefault("region", platform.region)
+        credentials = platform.credentials
+        if (profile := _profile(connector, platform)) is not None:
+            # The vendor's own tools read it, with its temporary keys, and renew what ends.
+            options["profile"], credentials = profile, ()
         return Access(
             connector=connector.name,
             platform=platform.name,
@@ -96,7 +100,7 @@ class Connections:
             options=options,
             secrets={
                 key: self.broker.secret(reference, _written(platform, key)).use()
-                for key, reference in platform.credentials
+                for key, reference in credentials
             },
             root=str(self.root),
         )
@@ -204,6 +208,14 @@ def loopback_ranges(endpoint: object) -> tuple[str, ...]:
         return ()
     both = (_LOOPBACK_4, _LOOPBACK_6)
     return both if address is None else (both[address.version == 6],)
+
+
+def _profile(connector: Connector, platform: Platform) -> str | None:
+    """The profile that all credentials of a Platform name, for a connector that knows profiles."""
+    named = {reference for _, reference in platform.credentials}
+    kind, _, name = next(iter(named)).partition(":") if len(named) == 1 else ("", "", "")
+    known = any(option.name == "profile" for option in connector.options)
+    return name if kind == "profile" and known else None
 
 
 def _written(platform: Platform, key: str) -> tuple[Location, ...]:

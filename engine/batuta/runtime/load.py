@@ -21,7 +21,7 @@ from batuta.model.resource import Dataset, Desired, Origin, Platform
 from batuta.runtime.cache import Cache
 from batuta.runtime.clock import wall_s
 from batuta.runtime.connections import implicit_platform
-from batuta.runtime.registry import connectors
+from batuta.runtime.registry import connectors, declarations
 from batuta.runtime.workspace import MANIFEST, WorkspacePlaces, manifest_files, overlay_files
 
 _YOUNG_S = 2
@@ -180,15 +180,7 @@ class Loader:
     @cached_property
     def declarations(self) -> dict[str, Declarations]:
         """What each platform type may say, from the connectors' own declarations."""
-        return {
-            connector.platform_type: Declarations(
-                schemes=connector.schemes, options=connector.options,
-                credentials=connector.credentials,
-                needs_platform=connector.platform_type != "local",
-            )
-            for connector in connectors().values()
-            if connector.schemes and connector.platform_type not in ("delta", "alimentar")
-        }  # fmt: skip
+        return declarations()
 
     def _implicit(self) -> dict[str, Platform]:
         """For one-line commands: a Platform per type, made from the vendor's own defaults."""

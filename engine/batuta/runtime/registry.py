@@ -10,6 +10,7 @@ from importlib.metadata import entry_points
 from types import MappingProxyType
 from typing import TypeVar
 
+from batuta.manifest.declarations import Declarations
 from batuta.model.connector import Connector
 from batuta.model.diagnostic import BatutaError, Diagnostic
 from batuta.model.format import Format
@@ -27,6 +28,20 @@ def connectors() -> MappingProxyType[str, Connector]:
 def formats() -> MappingProxyType[str, Format]:
     """All formats by name, built-in ones first, in sorted order."""
     return MappingProxyType(_find("batuta.formats", "FORMAT", Format))
+
+
+def declarations() -> dict[str, Declarations]:
+    """What each type of Platform may say, from the connectors' own declarations."""
+    return {
+        connector.platform_type: Declarations(
+            schemes=connector.schemes,
+            options=connector.options,
+            credentials=connector.credentials,
+            needs_platform=connector.platform_type != "local",
+        )
+        for connector in connectors().values()
+        if connector.schemes and connector.platform_type not in ("delta", "alimentar")
+    }
 
 
 def _find(room: str, constant: str, kind: type[_T]) -> dict[str, _T]:

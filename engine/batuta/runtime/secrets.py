@@ -1,8 +1,8 @@
 """References to secrets, turned into values at the last moment and kept nowhere.
 
-`env:NAME`, `file:PATH` (a file of its owner alone), `keyring:SERVICE/NAME`, `profile:NAME`
-(handed on: the vendor's own configuration resolves it) and `command:…`, whose output may say
-until when it holds.
+`env:NAME`, `file:PATH` (a file of its owner alone), `keyring:SERVICE/NAME` and `command:…`,
+whose output may say until when it holds. `profile:NAME` stands for all the credentials of a
+Platform: the vendor's own tools read it, and `Connections` hands it on to them.
 """
 
 import json
@@ -52,7 +52,7 @@ def resolve(
         case "command":
             return _from_command(reference, rest, where)
         case "profile":
-            return Resolved(Secret(rest))
+            raise _unresolved(reference, "a profile gives all the credentials, or none", where)
         case "keyring":
             return Resolved(_from_keyring(reference, rest, where))
         case _:
@@ -137,7 +137,7 @@ def _unresolved(reference: str, why: str, where: tuple[Location, ...]) -> Batuta
             summary="A secret cannot be resolved",
             detail=f"`{reference}`: {why}.",
             fix="Set what the reference names, or point it elsewhere (env:NAME, file:PATH, "
-            "keyring:SERVICE/NAME, profile:NAME).",
+            "keyring:SERVICE/NAME, or profile:NAME for all the credentials of a Platform).",
             locations=where,
         )
     )

@@ -58,7 +58,7 @@ def test_a_secret_is_refused_with_3_and_not_echoed(arguments: list[str], tmp_pat
     assert main(arguments, app) == 3
     said = written(app.out) + written(app.err)
     assert "error[CLI101]" in said
-    assert "credentials: {token:" in said
+    assert 'credentials: {accessKeyId: "env:NAME"' in said
     secret = next(a for a in reversed(arguments) if a not in ("out/", "--"))
     assert CANARY not in said
     assert secret not in said

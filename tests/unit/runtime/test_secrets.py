@@ -47,7 +47,6 @@ def test_each_kind_of_reference_gives_its_value(secret_file: Path, tmp_path: Pat
         )
     }  # fmt: skip
     assert set(found.values()) == {CANARY}
-    assert resolve("profile:prod", {}, tmp_path).secret.use() == "prod"
 
 
 def _link(path: Path) -> None:
@@ -102,8 +101,11 @@ def test_a_file_of_another_user_is_refused(secret_file: Path) -> None:
 
 @pytest.mark.parametrize(
     "reference",
-    ["env:NOTHING", "command:false", "command:/no/such/program", "command:'", CANARY, "x:y"],
-)
+    [
+        "env:NOTHING", "command:false", "command:/no/such/program", "command:'", CANARY, "x:y",
+        "profile:prod",
+    ],
+)  # fmt: skip
 def test_what_cannot_be_resolved_says_why_and_never_what(reference: str, tmp_path: Path) -> None:
     with pytest.raises(BatutaError) as error:
         resolve(reference, {}, tmp_path)
@@ -262,3 +264,41 @@ def test_access_to_a_platform_shows_no_secret_and_has_the_current_one(tmp_path: 
     for access in (first, second):
         assert not any(value in repr(access) for value in values)
     assert not any(value in repr(connections) for value in values)
+
+
+def test_a_profile_gives_its_keys_and_its_name_is_never_a_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from batuta.model.address import parse_address
+
+    (tmp_path / "credentials").write_text(
+        f"[p9]\naws_access_key_id = ID9\naws_secret_access_key = {CANARY}\n"
+        "aws_session_token = TOKEN9\n"
+    )
+    (tmp_path / "config").write_text("[profile p9]\nregion = eu-9\n")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    named = (("accessKeyId", "profile:p9"), ("secretAccessKey", "profile:p9"))
+    lake = Platform(name="lake", type="aws", credentials=named)
+    connections = Connections({"lake": lake}, {}, tmp_path)
+    address = parse_address("s3://bucket/x/")
+    access, _ = connections.access(address, "lake")
+
+    assert access.secrets == {
+        "accessKeyId": "ID9", "secretAccessKey": CANARY, "sessionToken": "TOKEN9",
+    }  # fmt: skip
+    assert access.options == {"profile": "p9", "region": "eu-9"}
+    own = connections.own(address, "lake")
+    assert (own.secrets, own.options) == ({}, {"profile": "p9"})
+
+
+def test_a_profile_beside_another_reference_is_refused(tmp_path: Path) -> None:
+    from batuta.model.address import parse_address
+
+    mixed = (("accessKeyId", "profile:p9"), ("secretAccessKey", "env:KEY"))
+    lake = Platform(name="lake", type="aws", credentials=mixed)
+    with pytest.raises(BatutaError) as error:
+        Connections({"lake": lake}, {"KEY": CANARY}, tmp_path).access(
+            parse_address("s3://bucket/x/"), "lake"
+        )
+    assert "`profile:p9`" in why(error)
