@@ -16,7 +16,7 @@ from tests.conftest import Place
 from tests.kernel import requires_kernel
 from tests.plain import plain_text
 
-SOVEREIGNTY = 14
+SOVEREIGNTY, UNAUTHORISED = 14, 12
 BEHIND, STS = "store.corp.test", "sts.us-east-1.amazonaws.com"
 DEAD = "http://127.0.0.1:9"
 _ROLE = f"""
@@ -25,6 +25,10 @@ aws_access_key_id = {BASE}
 aws_secret_access_key = secret
 [profile lake]
 role_arn = arn:aws:iam::123456789012:role/lake
+source_profile = base
+region = us-east-1
+[profile closed]
+role_arn = arn:aws:iam::123456789012:role/closed
 source_profile = base
 region = us-east-1
 """
@@ -72,20 +76,22 @@ def _declare(space: Space, place: Place, platform: str, *, back: bool = False) -
     space.declare(datasets, (platform,))
 
 
-def _behind(space: Space, place: Place, proxy: str, more: str = "") -> None:
+def _behind(
+    space: Space, place: Place, proxy: str, more: str = "", network: str = "Public"
+) -> None:
     """A store at a public name, whose keys a role gives; behind the proxy of the house."""
     store = f"https://{BEHIND}"
     platform = (
         "---\napiVersion: batuta.dev/v1\nkind: Platform\nmetadata: {name: lake}\n"
-        f"spec: {{type: aws, network: Public, region: {place.server.region}, "
+        f"spec: {{type: aws, network: {network}, region: {place.server.region}, "
         f'endpoints: ["{store}"], '
         f'aws: {{endpoint: "{store}", pathStyle: true, profile: lake}}}}\n'
     )
     _declare(space, place, platform + more, back=True)
     manifest = space.root / "batuta.yaml"
-    network = f'network: {{proxy: "{proxy}", caFile: corp.pem}}'
+    house = f'network: {{proxy: "{proxy}", caFile: corp.pem}}'
     spec = 'spec: {manifests: ["batuta.yaml"]'
-    manifest.write_text(manifest.read_text().replace(spec, f"{spec}, {network}"))
+    manifest.write_text(manifest.read_text().replace(spec, f"{spec}, {house}"))
 
 
 def _on_prem(place: Place) -> str:
@@ -113,13 +119,15 @@ def _house(folder: Path, place: Place, vendor: Vendor) -> House:
 
 
 @requires_kernel("user namespaces")
+@pytest.mark.parametrize(("network", "read"), [("Public", False), ("Vpc", True)])
 def test_a_role_is_assumed_by_the_proxy_and_the_authority_of_the_house_and_stands_in_the_log(
-    space: Space, bucket: Place, vendor: Vendor, tmp_path: Path
+    space: Space, bucket: Place, vendor: Vendor, tmp_path: Path, network: str, read: bool
 ) -> None:
+    """A host of all customers is inspected above Standard: then each request has a line too."""
     with _house(tmp_path / "house", bucket, vendor) as house:
         space.root.mkdir(parents=True)
         (space.root / "corp.pem").write_bytes(house.ca_file.read_bytes())
-        _behind(space, bucket, house.url)
+        _behind(space, bucket, house.url, network=network)
 
         text = space.apply()
 
@@ -129,8 +137,29 @@ def test_a_role_is_assumed_by_the_proxy_and_the_authority_of_the_house_and_stand
         assert set(house.asked) == {f"{BEHIND}:443", f"{STS}:443"}
     told = [row for row in _rows(space) if row.get("host") == STS]
     assert {(row["worker"], row["verdict"]) for row in told} == {(SUPERVISOR, "allow")}
+    assert {(row["method"], row["path"]) for row in told if row["event"] == "request"} == (
+        {("POST", "/")} if read else set()
+    )
     # No worker may ask it.
     assert {row["host"] for row in _rows(space) if row["worker"] != SUPERVISOR} == {BEHIND}
+
+
+def test_who_gives_keys_and_says_no_is_the_trouble_of_the_dataset(
+    space: Space, bucket: Place, vendor: Vendor, tmp_path: Path
+) -> None:
+    with _house(tmp_path / "house", bucket, vendor) as house:
+        space.root.mkdir(parents=True)
+        (space.root / "corp.pem").write_bytes(house.ca_file.read_bytes())
+        _behind(space, bucket, house.url)
+        manifest = space.root / "batuta.yaml"
+        manifest.write_text(manifest.read_text().replace("profile: lake", "profile: closed"))
+
+        code, text = space.run("plan")
+
+    assert code == UNAUTHORISED, text
+    said = " ".join(text.split())
+    assert "AWS101" in said, text
+    assert "(AccessDenied) when calling the AssumeRole operation: The role may not be" in said, text
 
 
 def test_a_policy_that_leaves_the_giver_of_keys_out_blocks_the_plan_before_anybody_is_asked(

@@ -6,7 +6,7 @@ know, and gives the keys that it was made with. `asked` is what was asked for, i
 
 import json
 import threading
-from collections.abc import Mapping
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
@@ -22,6 +22,16 @@ _ANSWER = """<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15
 <Credentials><AccessKeyId>{key}</AccessKeyId><SecretAccessKey>{secret}</SecretAccessKey>
 <SessionToken>{session}</SessionToken><Expiration>{until}</Expiration></Credentials>
 </AssumeRoleResult></AssumeRoleResponse>"""
+
+_DENIED = """<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error>
+<Type>Sender</Type><Code>AccessDenied</Code><Message>The role may not be assumed.</Message></Error>
+</ErrorResponse>"""
+
+
+class Refused(str):
+    """An answer that says no."""
+
+    __slots__ = ()
 
 
 class Vendor:
@@ -53,7 +63,7 @@ class Vendor:
         self._server.shutdown()
         self._server.server_close()
 
-    def answer(self, method: str, path: str, headers: Mapping[str, str], body: str) -> Any:
+    def answer(self, method: str, path: str, headers: Message, body: str) -> Any:
         """Return what is said to a request: XML, text or a document; None where it is refused."""
         key, secret = self._keys
         if (method, path) == ("POST", "/"):
@@ -61,6 +71,8 @@ class Vendor:
             signed = headers.get("Authorization", "")
             if form.get("Action") != "AssumeRole" or f"Credential={BASE}/" not in signed:
                 return None
+            if form["RoleArn"].endswith("/closed"):
+                return Refused(_DENIED)
             self.asked.append("AssumeRole")
             return _ANSWER.format(
                 arn=form["RoleArn"], key=key, secret=secret, session=SESSION, until=_UNTIL
@@ -83,9 +95,9 @@ class Vendor:
         class Handler(BaseHTTPRequestHandler):
             def _serve(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", "0"))).decode()
-                said = vendor.answer(self.command, self.path, dict(self.headers.items()), body)
+                said = vendor.answer(self.command, self.path, self.headers, body)
                 content = ("refused" if said is None else said).encode()
-                self.send_response(403 if said is None else 200)
+                self.send_response(403 if said is None or isinstance(said, Refused) else 200)
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 self.wfile.write(content)

@@ -41,8 +41,7 @@ def keys_of(connection: Connection) -> Callable[[], Keys]:
     if access or secret:
         raise faults.failure("AWS101", "One of accessKeyId and secretAccessKey is missing.")
     profile = _text(connection, "profile")
-    if connection.keys_out is not None:
-        _ways_out[profile] = connection.keys_out
+    _ways_out[profile] = connection.keys_out
     return _chain(profile)
 
 
@@ -66,8 +65,8 @@ def _text(connection: Connection, option: str) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-_ways_out: dict[str | None, KeysOut] = {}
-"""By profile, how its keys are asked for: by the latest run that needed them."""
+_ways_out: dict[str | None, KeysOut | None] = {}
+"""By profile, how its keys are asked for: as whoever needed them last is let out."""
 
 
 @cache
@@ -201,12 +200,13 @@ def _asked(session: Any, profile: str | None) -> list[tuple[str, str | None]]:
 
 @cache
 def _chain(profile: str | None) -> Callable[[], Keys]:
-    from botocore.exceptions import BotoCoreError
+    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
 
     try:
         found = _session(profile).get_credentials()
-    except BotoCoreError as error:
-        raise faults.failure("AWS101", f"{error}.", Failure.AUTH) from error
+    except (BotoCoreError, ClientError, ResponseParserError) as error:
+        raise faults.failure("AWS101", _said(error), Failure.AUTH) from error
     if found is None:
         where = f"profile `{profile}`" if profile else "the default chain"
         raise faults.failure("AWS101", f"Nothing in {where} gives keys.", Failure.AUTH)
@@ -214,11 +214,19 @@ def _chain(profile: str | None) -> Callable[[], Keys]:
     def now() -> Keys:
         try:
             frozen = found.get_frozen_credentials()
+        except (ClientError, ResponseParserError) as error:
+            # Who gives keys answered: they are not to be had.
+            code = "AWS108" if "(ExpiredToken" in str(error) else "AWS101"
+            raise faults.failure(code, _said(error), Failure.AUTH) from error
         except BotoCoreError as error:
-            raise faults.failure("AWS108", f"{error}.", Failure.AUTH) from error
+            raise faults.failure("AWS108", _said(error), Failure.AUTH) from error
         return Keys(frozen.access_key, frozen.secret_key, frozen.token)
 
     return now
+
+
+def _said(error: Exception) -> str:
+    return f"{str(error).rstrip('.')}."
 
 
 @dataclass(frozen=True, slots=True)
