@@ -170,6 +170,72 @@ def test_two_runs_do_not_replace_keys_at_once(files: Bench) -> None:
     assert head_content(files) == {"a.csv": b"one"}
 
 
+TORN = "_staging/~replacing.intent.json"
+
+
+def _store_with_torn_intent(content: bytes, age_s: int) -> MemoryStore:
+    store = MemoryStore(moves=False)
+    store.now_ns = 1_000_000_000
+    write(store, {"a.csv": b"old"})
+    store.create(TORN, content)
+    store.create("_staging/other.intent.json", b"")
+    store.now_ns += age_s * 1_000_000_000
+    return store
+
+
+@pytest.mark.parametrize("content", [b"", b'{"formatVersion":1,"run":"run-1","ver'])
+def test_an_intent_that_was_cut_is_taken_away_once_it_is_old(content: bytes) -> None:
+    store = _store_with_torn_intent(content, age_s=61)
+
+    write(store, {"a.csv": b"new"})
+
+    assert head_content(store) == {"a.csv": b"new"}
+    assert [p for p in store.objects if p.startswith("_staging")] == ["_staging/other.intent.json"]
+
+
+@pytest.mark.parametrize("age_s", [0, 59])
+def test_an_intent_that_was_cut_just_now_is_named_and_left(age_s: int) -> None:
+    store = _store_with_torn_intent(b"", age_s)
+
+    with pytest.raises(CommitConflict) as caught:
+        write(store, {"a.csv": b"new"})
+
+    assert _codes(caught) == ["LOG107"]
+    assert f"s3://bucket.test/orders/{TORN} was cut" in str(caught.value.diagnostics[0].detail)
+    assert TORN in store.objects
+    assert head_content(store) == {"a.csv": b"old"}
+
+
+def test_an_intent_that_is_whole_but_not_of_this_version_is_never_taken_away() -> None:
+    store = _store_with_torn_intent(b'{"formatVersion":99}', age_s=10_000)
+
+    with pytest.raises(CommitConflict) as caught:
+        write(store, {"a.csv": b"new"})
+
+    assert _codes(caught) == ["LOG107"]
+    assert TORN in store.objects
+
+
+def test_an_intent_that_became_another_meanwhile_is_left() -> None:
+    class Overtaken(MemoryStore):
+        def create(self, path: str, content: bytes) -> None:
+            super().create(path, content)
+            if path.endswith(".time-probe"):
+                self.objects[TORN] = b'{"formatVersion":99}'
+
+    store = Overtaken(moves=False)
+    store.now_ns = 1_000_000_000
+    write(store, {"a.csv": b"old"})
+    store.create(TORN, b"")
+    store.now_ns += 61_000_000_000
+
+    with pytest.raises(CommitConflict) as caught:
+        write(store, {"a.csv": b"new"})
+
+    assert _codes(caught) == ["LOG107"]
+    assert store.objects[TORN] == b'{"formatVersion":99}'
+
+
 def test_a_run_that_was_cleaned_up_after_does_not_commit(files: Bench) -> None:
     log = write(files, {"a.csv": b"old"})
     staged = stage_all(files, {"a.csv": b"one"})

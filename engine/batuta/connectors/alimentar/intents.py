@@ -3,6 +3,7 @@
 After a crash they say which files are whose, so that nothing is guessed from names or times.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 
@@ -18,6 +19,11 @@ SUFFIX = ".intent.json"
 
 # Only one run at a time may give a path another content. No staging folder has this name.
 _EXCLUSIVE = f"{STAGING}~replacing{SUFFIX}"
+
+# A store may keep a PUT whose body was cut. Its sender never goes on: what is refused is not
+# announced, and a commit asks for its own intent again. No request for these few bytes is still
+# under way after this time, which is counted on the store's own clock.
+TORN_AFTER_S = 60
 
 
 def intent_of(
@@ -80,26 +86,85 @@ def is_same_work(found: Intent, mine: Intent) -> bool:
 def write_intent(files: Files, intent: Intent) -> str:
     """Write `intent` and return its path.
 
-    Where keys get content, at most one intent exists at a time.
+    Where keys get content, at most one intent exists at a time. One that was cut while it was
+    written makes way once it is old enough to be nobody's.
 
     Raises:
         CommitConflict: LOG107: another run's intent is in the way.
     """
     path = _path(intent)
     content = encode(intent)
+    if not _created(files, path, content):
+        try:
+            found = files.read(path)
+            there = decode_intent(found, name=path)
+        except FileNotFoundError:
+            raise _in_the_way(files, path, "a run that just ended") from None
+        except ConnectorError:
+            if not _is_torn(found):
+                raise _in_the_way(files, path, "a run of another batuta") from None
+            _make_way(files, path, found, intent.run)
+            if not _created(files, path, content):
+                raise _in_the_way(files, path, "a run that just began") from None
+            return path
+        if not is_mine(there, intent):
+            raise _in_the_way(files, path, there.run)
+    return path
+
+
+def _created(files: Files, path: str, content: bytes) -> bool:
+    """Create `path`; False where it is there already."""
     try:
         files.create(path, content)
     except FileExistsError:
-        try:
-            there = decode_intent(files.read(path), name=path)
-        except (FileNotFoundError, ConnectorError):
-            there = None
-        if there is not None and is_mine(there, intent):
-            return path
-        whose = there.run if there else "a run that just ended"
-        detail = f"{files.location}: {whose} is about to commit or has died; {path} says what."
-        raise CommitConflict(fault("LOG107", detail)) from None
-    return path
+        return False
+    return True
+
+
+def _in_the_way(files: Files, path: str, whose: str) -> CommitConflict:
+    detail = f"{files.location}: {whose} is about to commit or has died; {path} says what."
+    return CommitConflict(fault("LOG107", detail))
+
+
+def _is_torn(content: bytes) -> bool:
+    """True for what is no whole document of any version: nothing, or the beginning of one."""
+    try:
+        json.loads(content)
+    except ValueError:
+        return True
+    return False
+
+
+def _make_way(files: Files, path: str, torn: bytes, run: str) -> None:
+    """Delete the torn intent at `path` where it is old; nothing else is touched.
+
+    Raises:
+        CommitConflict: LOG107: it may still be written, or is another by now.
+    """
+    age_s = _age_s(files, path, run)
+    if age_s is None or age_s < TORN_AFTER_S:
+        detail = (
+            f"{files.location.rstrip('/')}/{path} was cut while it was written ({len(torn)} bytes) "
+            f"and says nothing. An apply {TORN_AFTER_S} s after that takes it away; "
+            "deleting this one file by hand does as well."
+        )
+        raise CommitConflict(fault("LOG107", detail))
+    if files.read(path) != torn:
+        raise _in_the_way(files, path, "a run that just began")
+    files.delete([path])
+
+
+def _age_s(files: Files, path: str, run: str) -> float | None:
+    """Return how long `path` lies there by the store's own clock, None where it tells no times."""
+    probe = f"{STAGING}{run}.time-probe"
+    files.delete([probe])
+    files.create(probe, b"")
+    try:
+        times = {info.path: info.modified_ns for info in files.list(STAGING, recursive=False)}
+    finally:
+        files.delete([probe])
+    then, now = times.get(path, 0), times.get(probe, 0)
+    return (now - then) / 1e9 if then and now else None
 
 
 def is_standing(files: Files, path: str, intent: Intent) -> bool:
