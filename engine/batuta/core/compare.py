@@ -1,5 +1,6 @@
 """What turns the dataset that is there into the wanted one, and by which action."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from batuta.core import refusals
@@ -10,10 +11,11 @@ from batuta.core.owned import is_taken_over
 from batuta.core.reasons import Why
 from batuta.core.shape import Shape
 from batuta.core.sovereignty import Answer
-from batuta.core.tiers import join, known
+from batuta.core.tiers import RANK, known, restated, united
 from batuta.core.transfer_plan import Reading, read_all, read_changed
 from batuta.model.change import Change, Effect, FieldChange, SchemaChange
-from batuta.model.log import Facts, Label
+from batuta.model.diagnostic import Diagnostic
+from batuta.model.log import Facts, Label, Part
 from batuta.model.observed import SourceState
 from batuta.model.plan import Append, Convert, Create, EvolveSchema, Move, NoOp, Relabel, Replace
 from batuta.model.resource import Mode
@@ -57,8 +59,9 @@ def compared(
     needed = _draft(case, source, shaped, (facts, answer.label, changes))
     if needed is None:
         quiet = extra if shaped and shaped.outcome == "skip" else answer.diagnostics
-        return Decision(action=_settled(case, shaped), diagnostics=quiet)
-    return finish(replace(needed, approvals=answer.approvals), extra)
+        label = _joined(case, answer.label, None)
+        return Decision(action=_settled(case, shaped), diagnostics=_told(case, quiet, label))
+    return finish(replace(needed, approvals=answer.approvals), _told(case, extra, needed.label))
 
 
 def _draft(
@@ -153,10 +156,39 @@ def _relabelled(
 
 
 def _joined(case: Case, label: Label, reading: Reading | None) -> Label:
-    """The label of the dataset afterwards: rows that stay keep theirs."""
+    """The label of the dataset afterwards: rows that stay keep theirs.
+
+    The source's label is about the rows that it has now, so it may restate what was said of them
+    before, and says nothing of those that it has no more.
+    """
     snapshot = case.snapshot
-    stays = reading is None or reading.kept
-    return join(known(snapshot.entry.label), label) if snapshot is not None and stays else label
+    if snapshot is None or (reading is not None and not reading.kept):
+        return label
+    kept = known(snapshot.entry.label)
+    if kept == label:
+        return label
+    parts = snapshot.parts if reading is None else reading.kept
+    return united((kept, label)) if _outlived(case, parts) else restated(kept, label)
+
+
+def _outlived(case: Case, parts: Sequence[Part]) -> bool:
+    """True where `parts` may hold rows that the source has no more.
+
+    They do where they are not tied to units of it: rows that were merged by key.
+    """
+    now = {unit.ref for unit in case.source.units} if case.source is not None else set()
+    return any(not part.units or not now.issuperset(part.units) for part in parts)
+
+
+def _told(case: Case, found: tuple[Diagnostic, ...], label: Label) -> tuple[Diagnostic, ...]:
+    """What is worth saying once it is known that rows which stay keep the label as it was."""
+    snapshot = case.snapshot
+    if (
+        snapshot is None
+        or RANK[label.confidentiality] > RANK[known(snapshot.entry.label).confidentiality]
+    ):
+        return found
+    return tuple(each for each in found if each.code != "SOV109")
 
 
 def _settled(case: Case, shaped: Shape | None) -> NoOp:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from batuta.core import gates, refusals
-from batuta.core.case import Case, World, preconditions, target
+from batuta.core.case import Case, World, ends_of, preconditions, target
 from batuta.core.reasons import Why, reason
 from batuta.core.shape import Shape
 from batuta.core.tiers import keeps_secret, trusts
@@ -157,13 +157,16 @@ _CALM = {why: reason(why) for why in (Why.UNCHANGED, Why.STATE_BEHIND)}
 def _mixed_label(draft: Draft) -> Diagnostic | None:
     snapshot = draft.case.snapshot
     tier, label = Tier(draft.facts.tier), draft.label
-    if snapshot is None or (keeps_secret(tier, label) and trusts(tier, label)):
+    region = ends_of(draft.case.world, draft.case.dataset)[-1].region
+    here = not label.residency or region in label.residency
+    if snapshot is None or (keeps_secret(tier, label) and trusts(tier, label) and here):
         return None
     kept = snapshot.entry.label
     return refusals.kept_label(
         draft.case.dataset,
         f"({kept.confidentiality}, {kept.integrity})",
-        f"so that together they are ({label.confidentiality}, {label.integrity})",
+        f"so that together they are ({label.confidentiality}, {label.integrity})"
+        + (f" and may lie in {', '.join(label.residency)}" if label.residency else ""),
     )
 
 

@@ -142,11 +142,12 @@ def restrict(label: Label, residency: tuple[str, ...]) -> Label | None:
     return replace(label, residency=both) if both else None
 
 
-def join(kept: Label, new: Label) -> Label:
-    """Return the label of rows that stay together with rows that come.
+def restated(kept: Label, new: Label) -> Label:
+    """Return the label of rows that have one and about which a newer one is told.
 
     The greater confidentiality and the lower integrity of the two. Where both rest on a
-    statement the newer statement holds. Residency is the newer one's.
+    statement the newer statement holds. Residency is the newer one's. Only for rows that the
+    newer label is about: beside rows of which it says nothing they are `united`.
     """
     if kept.declared and new.declared:
         return new
@@ -160,7 +161,7 @@ def join(kept: Label, new: Label) -> Label:
 
 
 def united(labels: tuple[Label, ...]) -> Label:
-    """Return the label of a merge of data with these labels: their join, whatever the order.
+    """Return the label of data with these labels in one place: their join, whatever the order.
 
     Where no region is allowed by all, the one that is named does not exist.
     """

@@ -2,9 +2,9 @@
 
 from batuta.core.tiers import (
     UNKNOWN,
-    join,
     keeps_secret,
     known,
+    restated,
     trusts,
 )
 from batuta.model.log import Label
@@ -22,12 +22,12 @@ def test_no_place_admits_data_whose_label_is_lost() -> None:
 def test_rows_that_stay_keep_the_greater_secrecy_and_the_lower_trust() -> None:
     kept = Label(confidentiality=HYBRID, integrity=HYBRID, declared=False)
     new = Label(confidentiality=STANDARD, integrity=STANDARD, declared=False)
-    mixed = join(kept, new)
+    mixed = restated(kept, new)
     assert (mixed.confidentiality, mixed.integrity) == (HYBRID, STANDARD)
 
 
-def test_a_newer_statement_replaces_an_older_one() -> None:
+def test_a_newer_statement_about_the_same_rows_replaces_an_older_one() -> None:
     old, new = Label(confidentiality=FULL, integrity=FULL), Label(
         confidentiality=PRIVATE, integrity=STANDARD
     )  # fmt: skip
-    assert join(old, new) == new
+    assert restated(old, new) == new
