@@ -21,6 +21,7 @@ from batuta.model.plan import (
     NoOp,
     Plan,
     Relabel,
+    Release,
     TransferAction,
     source_read,
 )
@@ -79,9 +80,12 @@ class Applier:
         Raises:
             StateLocked: LCK101, another run holds the state; nothing was touched.
             StalePlan: PLN codes that say what moved; nothing was touched.
+            BatutaError: KEY106, entries would have to be signed; nothing was touched.
         """
         began = monotonic_s()
         plan = request.envelope.plan
+        if self.observer.seals is not None and any(map(_commits, plan.actions)):
+            self.observer.seals.require()
         self.observer.pool.stop = stop
         run_id = _new_id()
         with LeaseKeeper(self.store, request.command, request.lock_timeout_s):
@@ -206,6 +210,11 @@ class Applier:
             refused=report.refused, egress_head=_head_at_end(run, gate),
         )  # fmt: skip
         self.store.write([put_run(ended)])
+
+
+def _commits(action: Action) -> bool:
+    """True where doing the action writes an entry into a log."""
+    return not isinstance(action, NoOp | Blocked | Release)
 
 
 def _head_at_end(run: RunRecord, gate: Gate) -> LogHead | None:

@@ -26,7 +26,6 @@ from batuta.runtime.dsse import seal
 from batuta.runtime.egress.anchors import Anchor
 from batuta.runtime.egress_record import MOST_RUNS, EgressRecord, is_anchored
 from batuta.runtime.seals import Seals
-from batuta.runtime.trust import no_key
 
 UNKNOWN = (
     "Whether the files are still what the log says: an audit reads logs; `batuta data verify` hashes files.",
@@ -69,7 +68,7 @@ class Auditor:
         The version that was current at `since` is the first in it.
 
         Raises:
-            BatutaError: AUD104, nothing is there; KEY105, there is no key to sign with.
+            BatutaError: AUD104, nothing is there; KEY105, KEY106, there is no key to sign with.
         """
         place = self.datasets.find(where)
         snapshot = place.dataset.snapshot()
@@ -83,9 +82,7 @@ class Auditor:
                 )
             )
         # A key is asked for only where there is something to sign.
-        key, trust = self.seals.keys
-        if key is None:
-            raise no_key()
+        key, trust = self.seals.key, self.seals.keys[1]
         work = _Work(self, place, since)
         told = {**work.history(snapshot.head), **work.runs()}
         tried = work.connections()

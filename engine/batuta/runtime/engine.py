@@ -330,6 +330,7 @@ class Engine(Parts):
         adopter = Adopter(self.desired, self.observer, self.datasets.find)
         if not write:
             return adopter.adopt(where, write=False)
+        self.seals.require()
         with leases.LeaseKeeper(self.store, "batuta import"):
             adoption = adopter.adopt(where, write=True)
             self.store.write([put_resource(adopter.record(adoption))])

@@ -22,9 +22,18 @@ from batuta.runtime.private_file import (
     sync_folder,
     write_private,
 )
-from batuta.runtime.trust import Trust, TrustedKey, key_id, no_key, read_trust, trust_bytes
+from batuta.runtime.trust import (
+    TRUST_NAME,
+    Trust,
+    TrustedKey,
+    key_id,
+    key_missing,
+    no_key,
+    read_trust,
+    trust_bytes,
+)
 
-_KEY, _NEXT, _REFERENCE, _TRUST = "signing.pem", "signing.pem.next", "signing.ref", "trust.json"
+_KEY, _NEXT, _REFERENCE = "signing.pem", "signing.pem.next", "signing.ref"
 _FILE = "file:"
 
 
@@ -57,7 +66,7 @@ class KeyRing:
     @property
     def trust_file(self) -> Path:
         """Where the trusted public keys are."""
-        return self.folder / _TRUST
+        return self.folder / TRUST_NAME
 
     def trust(self) -> Trust:
         """Return the trusted keys; empty where there is no trust file.
@@ -123,11 +132,11 @@ class KeyRing:
         A death at any point leaves one key that signs and is trusted: the next use finishes.
 
         Raises:
-            BatutaError: KEY105, there is no key; else as `generate`.
+            BatutaError: KEY105, none was made; KEY106, it is missing; else as `generate`.
         """
         place = self._place()
         if place is None:
-            raise no_key()
+            raise key_missing(self.folder) if self.trust().keys else no_key()
         self._finish_rotation(place)
         private = Ed25519PrivateKey.generate()
         waiting = place.with_name(place.name + ".next")
@@ -226,7 +235,17 @@ def _replace(path: Path, content: bytes) -> None:
 
 
 def _unusable(path: Path, error: Exception) -> BatutaError:
+    name, fix = (
+        path.name,
+        "The key is a file of its owner alone (chmod 600), without links on the way.",
+    )
     match error:
+        case FileNotFoundError():
+            name, why = str(path), "it is not there"
+            fix = (
+                f"Bring it back from a copy. Where it is lost, remove {_REFERENCE} beside the trust"
+                " file and make a new one: `batuta keys generate`."
+            )
         case Unfit():
             why = str(error)
         case OSError():
@@ -237,7 +256,7 @@ def _unusable(path: Path, error: Exception) -> BatutaError:
         Diagnostic(
             code="KEY102",
             summary="The signing key cannot be used",
-            detail=f"{path.name}: {why}.",
-            fix="The key is a file of its owner alone (chmod 600), without links on the way.",
+            detail=f"{name}: {why}.",
+            fix=fix,
         )
     )

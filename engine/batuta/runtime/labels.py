@@ -30,7 +30,6 @@ from batuta.runtime.datasets import NAME_ONE, Datasets, Place
 from batuta.runtime.seals import Seals, judge, said_in
 from batuta.runtime.state.labels import known_labels, label_writes, spent
 from batuta.runtime.state.store import put_resource
-from batuta.runtime.trust import no_key
 
 Told = Callable[[int, int], None]
 
@@ -148,11 +147,10 @@ class Labels:
         """Sign the newest entry where all else is in order and the state knows it as its own.
 
         Raises:
-            BatutaError: KEY105, there is no key; LBL104, it cannot be vouched for.
+            BatutaError: KEY105, KEY106, there is no key; LBL104, it cannot be vouched for.
         """
         place, snapshot = self._at(where)
-        if self.seals.keys[0] is None:
-            raise no_key()
+        _ = self.seals.key
         record = place.record
         found = place.dataset.verify(record.head if record is not None else None, told)
         seals = {"LOG133", "LOG134", "LOG135"}
@@ -197,8 +195,9 @@ class Labels:
 
         Raises:
             BatutaError: LBL101, no log is there; LBL102, it would change nothing; LBL104, the
-                label there does not hold.
+                label there does not hold; KEY106, it could not be signed.
         """
+        self.seals.require()
         place, snapshot = self._at(where)
         view = self.show(where)
         if not view.holds:

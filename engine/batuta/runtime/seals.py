@@ -23,7 +23,7 @@ from batuta.runtime.dsse import (
     seal,
     statement,
 )
-from batuta.runtime.trust import Trust
+from batuta.runtime.trust import Trust, key_missing, no_key
 
 if TYPE_CHECKING:
     from batuta.runtime.keys import KeyRing, SigningKey
@@ -56,10 +56,10 @@ class Seals:
         Raises:
             BatutaError: KEY codes, there are keys and they cannot be used.
         """
-        key, trust = self.keys
+        trusted = bool(self.keys[1].keys)
         return Seal(
-            sign=partial(self.sign, place=place, platform=platform) if key is not None else None,
-            check=self.judge if trust.keys else None,
+            sign=partial(self.sign, place=place, platform=platform) if trusted else None,
+            check=self.judge if trusted else None,
         )
 
     @property
@@ -79,6 +79,29 @@ class Seals:
                 self._keys = (self.ring.signing(), self.ring.trust()) if there else (None, Trust())
             return self._keys
 
+    @property
+    def key(self) -> "SigningKey":
+        """The key to sign with.
+
+        Raises:
+            BatutaError: KEY105, none was made; KEY106, others are trusted and it is missing.
+        """
+        key, trust = self.keys
+        if key is None:
+            raise key_missing(self.folder) if trust.keys else no_key()
+        return key
+
+    def require(self) -> None:
+        """Refuse to begin what writes entries, where they have to be signed and cannot be.
+
+        Without any keys nothing is signed, and nothing is refused.
+
+        Raises:
+            BatutaError: KEY106.
+        """
+        if self.keys[1].keys:
+            _ = self.key
+
     def tell(self, resource: str, **facts: Json) -> None:
         """Say something that the next signatures of one resource's entries are to tell."""
         with self._guard:
@@ -91,9 +114,12 @@ class Seals:
             self.said.pop("run", None)
 
     def sign(self, head: Head, entry: LogEntry, **more: Json) -> bytes:
-        """Return the envelope of a statement about `entry`, which tells `more` besides."""
-        key, _ = self.keys
-        assert key is not None
+        """Return the envelope of a statement about `entry`, which tells `more` besides.
+
+        Raises:
+            BatutaError: as `key`.
+        """
+        key = self.key
         with self._guard:
             told = dict(self._told.get(entry.resource, {}))
         said = {**self.said, **told, **more, **_of_entry(entry), "signed_at": now_utc()}

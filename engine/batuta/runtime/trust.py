@@ -16,6 +16,7 @@ from batuta.model.diagnostic import BatutaError, Diagnostic
 from batuta.runtime.private_file import Unfit, read_guarded
 
 TRUST_FORMAT = 1
+TRUST_NAME = "trust.json"
 _ID_DIGITS = 32
 _KEY_BYTES = 32
 
@@ -104,6 +105,20 @@ def no_key() -> BatutaError:
             summary="There is no signing key",
             detail="What has to be signed needs a key, and this workspace has none.",
             fix="Make one: batuta keys generate",
+        )
+    )
+
+
+def key_missing(folder: Path) -> BatutaError:
+    """Return the refusal of what has to be signed where the keys lie in `folder`, but the private one."""
+    return BatutaError(
+        Diagnostic(
+            code="KEY106",
+            summary="The private key is missing",
+            detail=f"Keys are trusted here ({folder.name}/{TRUST_NAME}), so what is written has to be"
+            " signed, and there is no private key to sign with. Unsigned it would hold nowhere.",
+            fix=f"Bring signing.pem back to {folder} from a copy. Where it is lost, or there never"
+            " was one: `batuta keys generate`. What a lost key signed goes on to hold.",
         )
     )
 
