@@ -74,7 +74,8 @@ class KeyRing:
         Raises:
             BatutaError: KEY103, the file is there and cannot be used.
         """
-        return read_trust(self.trust_file) if os.path.lexists(self.trust_file) else Trust()
+        there = os.path.lexists(self.trust_file)
+        return read_trust(self.trust_file, own=True) if there else Trust()
 
     def signing(self) -> SigningKey | None:
         """Return the key to sign with, None where none was made.
@@ -88,17 +89,8 @@ class KeyRing:
             return None
         self._finish_rotation(place)
         key = _load(place)
-        trusted = self.trust().key(key.id)
-        if trusted is None or trusted.valid_until is not None:
-            why = "has ended" if trusted else "is not in the trust file"
-            raise BatutaError(
-                Diagnostic(
-                    code="KEY104",
-                    summary="The signing key is not a trusted one",
-                    detail=f"The key {key.id} {why}, so nobody would believe what it signs.",
-                    fix="Make a new one: batuta keys rotate",
-                )
-            )
+        if self._trusted(key).valid_until is not None:
+            raise _untrusted(f"The key {key.id} has ended", "Make a new one: `batuta keys rotate`.")
         return key
 
     def generate(self, now: str, note: str = "", reference: str | None = None) -> TrustedKey:
@@ -122,7 +114,7 @@ class KeyRing:
         _write(place, private)
         if reference is not None:
             _replace(self.folder / _REFERENCE, reference.encode() + b"\n")
-        made = _trusted(private, now, note)
+        made = _public(private, now, note)
         self._trust(replace(self.trust(), keys=(*self.trust().keys, made)))
         return made
 
@@ -132,20 +124,23 @@ class KeyRing:
         A death at any point leaves one key that signs and is trusted: the next use finishes.
 
         Raises:
-            BatutaError: KEY105, none was made; KEY106, it is missing; else as `generate`.
+            BatutaError: KEY104, nobody trusts the key that would be ended; KEY105, none was made;
+                KEY106, it is missing; else as `generate`.
         """
         place = self._place()
         if place is None:
             raise key_missing(self.folder) if self.trust().keys else no_key()
         self._finish_rotation(place)
+        own = self._trusted(_load(place))
         private = Ed25519PrivateKey.generate()
         waiting = place.with_name(place.name + ".next")
         with contextlib.suppress(FileNotFoundError):
             waiting.unlink()  # of a rotation that died before anybody trusted it
         _write(waiting, private)
-        made = _trusted(private, now, note)
-        ended = [k if k.valid_until else replace(k, valid_until=now) for k in self.trust().keys]
-        self._trust(Trust(keys=(*ended, made)))
+        made = _public(private, now, note)
+        ended = replace(own, valid_until=own.valid_until or now)
+        others = (ended if key.id == own.id else key for key in self.trust().keys)
+        self._trust(Trust(keys=(*others, made)))
         self._finish_rotation(place)
         return made
 
@@ -156,6 +151,19 @@ class KeyRing:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._trust(replace(known, keys=(*known.keys, *fresh)))
         return self.trust()
+
+    def _trusted(self, key: SigningKey) -> TrustedKey:
+        """Return what the trust file says of the own key; who lost that file is not to lose the key."""
+        if (found := self.trust().key(key.id)) is not None:
+            return found
+        what = f"{TRUST_NAME} does not have the key {key.id}"
+        if not os.path.lexists(self.trust_file):
+            what = f"{TRUST_NAME} is not there, which has the public half of the key {key.id}"
+        raise _untrusted(
+            what,
+            f"Bring {TRUST_NAME} back to {self.folder} from a copy, or take the keys in from one that"
+            " somebody else has: `batuta keys trust COPY`. Keep the private key.",
+        )
 
     def _place(self) -> Path | None:
         if os.path.lexists(self.folder / _REFERENCE):
@@ -192,7 +200,7 @@ class KeyRing:
         _replace(self.trust_file, trust_bytes(trust))
 
 
-def _trusted(private: Ed25519PrivateKey, now: str, note: str) -> TrustedKey:
+def _public(private: Ed25519PrivateKey, now: str, note: str) -> TrustedKey:
     public = private.public_key().public_bytes_raw()
     return TrustedKey(
         id=key_id(public), public=base64.b64encode(public).decode(), valid_from=now, note=note
@@ -232,6 +240,17 @@ def _replace(path: Path, content: bytes) -> None:
     os.chmod(waiting, 0o644)  # public keys are for everybody to read
     os.replace(waiting, path)
     sync_folder(path.parent)
+
+
+def _untrusted(what: str, fix: str) -> BatutaError:
+    return BatutaError(
+        Diagnostic(
+            code="KEY104",
+            summary="The signing key is not a trusted one",
+            detail=f"{what}, so nobody would believe what it signs.",
+            fix=fix,
+        )
+    )
 
 
 def _unusable(path: Path, error: Exception) -> BatutaError:

@@ -17,6 +17,11 @@ from batuta.runtime.private_file import Unfit, read_guarded
 
 TRUST_FORMAT = 1
 TRUST_NAME = "trust.json"
+_OWN_FIX = "Bring it back from a copy; only its owner may write it (chmod 644)."
+_FIX = (
+    "Name the trust.json of the workspace whose keys are to be trusted; only its owner may write it"
+    " (chmod 644)."
+)
 _ID_DIGITS = 32
 _KEY_BYTES = 32
 
@@ -78,22 +83,29 @@ def trust_bytes(trust: Trust) -> bytes:
     return canonical_bytes(msgspec.to_builtins(trust)) + b"\n"
 
 
-def read_trust(path: Path) -> Trust:
-    """Return the trust file at `path`.
+def read_trust(path: Path, *, own: bool = False) -> Trust:
+    """Return the trust file at `path`, the workspace's own or one that somebody named.
 
     Raises:
         BatutaError: KEY103, it cannot be read, others can write it, or it is no trust file.
     """
+    fix = _OWN_FIX if own else _FIX
     try:
         trust = msgspec.json.decode(read_guarded(path), type=Trust)
     except Unfit as error:
-        raise _unusable(path, str(error)) from error
+        raise _unusable(path, str(error), fix) from error
     except OSError as error:
-        raise _unusable(path, (error.strerror or "it cannot be read").lower()) from error
+        why = (error.strerror or "it cannot be read").lower()
+        raise _unusable(path, why, fix) from error
     except msgspec.MsgspecError as error:
-        raise _unusable(path, "it does not parse") from error
+        raise _unusable(path, "it is no trust file", fix) from error
+    if not trust.keys or trust.format_version != TRUST_FORMAT:
+        # Whatever has other fields reads as a trust file without keys.
+        why = "it names no keys" if not trust.keys else "it is of another version"
+        raise _unusable(path, f"{why}, so it is no trust file", fix)
     for key in trust.keys:
-        _check_key(path, key)
+        if (wrong := _wrong_with(key)) is not None:
+            raise _unusable(path, wrong, fix)
     return trust
 
 
@@ -123,21 +135,22 @@ def key_missing(folder: Path) -> BatutaError:
     )
 
 
-def _check_key(path: Path, key: TrustedKey) -> None:
+def _wrong_with(key: TrustedKey) -> str | None:
     try:
         public = base64.b64decode(key.public, validate=True)
-    except ValueError as error:
-        raise _unusable(path, f"the key {key.id} does not parse") from error
+    except ValueError:
+        return f"the key {key.id} does not parse"
     if len(public) != _KEY_BYTES or key_id(public) != key.id:
-        raise _unusable(path, f"the key {key.id} is not the one that its id names")
+        return f"the key {key.id} is not the one that its id names"
+    return None
 
 
-def _unusable(path: Path, why: str) -> BatutaError:
+def _unusable(path: Path, why: str, fix: str) -> BatutaError:
     return BatutaError(
         Diagnostic(
             code="KEY103",
             summary="The trust file cannot be used",
             detail=f"{path.name}: {why}.",
-            fix="Bring it back from a copy; only its owner may write it (chmod 644).",
+            fix=fix,
         )
     )

@@ -106,3 +106,29 @@ def test_who_trusts_others_and_has_no_key_is_told_to_make_one(shell: Shell, tmp_
     assert not (shell.folder / "web").exists()
     shell.well("keys", "generate")
     shell.well("apply", "--yes")
+
+
+def test_a_lost_trust_file_comes_back_from_a_copy_and_every_entry_holds_again(home: Shell) -> None:
+    trust = home.folder / ".batuta" / "keys" / "trust.json"
+    trust.rename(home.folder / "copy.json")
+    assert home("label", "verify", "web/") == 1
+    assert "KEY104" in home.said
+    assert "`batuta keys trust COPY`" in home.said
+    assert home("keys", "rotate") == 1
+    home.well("keys", "trust", "copy.json")
+    home.well("label", "verify", "web/")
+
+
+def test_a_file_that_is_no_trust_file_is_refused_wherever_one_is_named(home: Shell) -> None:
+    (home.folder / "t.json").write_text('{"bad":1}')
+    home.well("audit", "web", "--out", "audit.json")
+    for command in (
+        ("keys", "trust", "t.json"),
+        ("keys", "trust", "audit.json"),
+        ("audit", "--verify", "audit.json", "--trust", "audit.json"),
+    ):
+        assert home(*command) == 1, home.said
+        assert "KEY103" in home.said
+        assert "Name the trust.json" in home.said
+    assert home("audit", "web", "--trust", "missing.json") == 3
+    assert "--trust goes with --verify" in home.said

@@ -173,6 +173,59 @@ def test_a_key_that_nobody_trusts_any_more_does_not_sign(ring: KeyRing) -> None:
     assert code(error) == "KEY104"
 
 
+@pytest.mark.parametrize("lost", ["gone", "of another"])
+def test_a_key_is_not_exchanged_while_the_trust_file_does_not_have_it(
+    ring: KeyRing, lost: str, tmp_path: Path
+) -> None:
+    """Who follows a rotation here would lose all that the key has signed."""
+    ring.generate(EARLY)
+    kept = ring.trust()
+    key = (ring.folder / "signing.pem").read_bytes()
+    ring.trust_file.unlink()
+    if lost != "gone":
+        other = KeyRing(tmp_path / "other", tmp_path)
+        other.generate(EARLY)
+        ring.add(other.trust())
+    for do in (ring.signing, lambda: ring.rotate(LATER)):
+        with pytest.raises(BatutaError) as error:
+            do()
+        assert code(error) == "KEY104"
+        fix = error.value.diagnostics[0].fix or ""
+        assert "`batuta keys trust COPY`" in fix
+        assert "rotate" not in fix
+    assert (ring.folder / "signing.pem").read_bytes() == key
+
+    ring.add(kept)
+
+    assert ring.signing() is not None
+    ring.rotate(LATER)
+
+
+def test_a_rotation_ends_the_own_key_and_no_other(ring: KeyRing, tmp_path: Path) -> None:
+    ring.generate(EARLY)
+    other = KeyRing(tmp_path / "other", tmp_path)
+    theirs = other.generate(EARLY)
+    ring.add(other.trust())
+
+    ring.rotate(LATER)
+
+    assert ring.trust().key(theirs.id) == theirs
+
+
+@pytest.mark.parametrize("text", ["{}", '{"bad":1}', '{"format_version":2,"keys":[]}', "[]"])
+def test_a_file_without_keys_is_no_trust_file(ring: KeyRing, text: str) -> None:
+    ring.generate(EARLY)
+    ring.trust_file.write_text(text)
+    with pytest.raises(BatutaError) as error:
+        ring.signing()
+    assert code(error) == "KEY103"
+    assert "copy" in (error.value.diagnostics[0].fix or "")
+    with pytest.raises(BatutaError) as error:
+        read_trust(ring.trust_file)
+    assert code(error) == "KEY103"
+    assert "Name the trust.json" in (error.value.diagnostics[0].fix or "")
+
+
 @pytest.mark.parametrize("attack", ["mode", "text", "id", "field"])
 def test_a_trust_file_that_others_can_write_or_that_lies_is_refused(
     ring: KeyRing, attack: str

@@ -53,6 +53,8 @@ def command(
     """
     if (dataset is None) == (verify is None):
         raise click.UsageError("Name a dataset, or a file with --verify.")
+    if trust is not None and verify is None:
+        raise click.UsageError("--trust goes with --verify; an audit is signed with the own key.")
     if verify is not None:
         return _check(app, app.folder / verify, trust)
     assert dataset is not None
