@@ -270,14 +270,17 @@ class _Translation:
         return self._found("MAN114", detail, f"Add `{path[-1]}:` here.", place)
 
     def _form(self, path: Path, pattern: str) -> Diagnostic:
-        from batuta.manifest.scalars import FORMS, REFERENCE
+        from batuta.manifest.scalars import FORMS, HOST, REFERENCE
 
         if pattern == REFERENCE.pattern:
             return self._secret(path)
         form, value = FORMS[pattern], self._value(path)
         written = path[-1] if not isinstance(value, str) else value
         detail = f"{quoted(str(written))} is not {form.name}."
-        return self._found("MAN116", detail, f"Write {form.examples}.", self._places[path].value)
+        fix = f"Write {form.examples}."
+        if form is HOST and (encoded := _a_labels(str(written))):
+            fix = f"Write `{encoded}`: names that look alike must not pass for each other."
+        return self._found("MAN116", detail, fix, self._places[path].value)
 
     def _secret(self, path: Path) -> Diagnostic:
         from batuta.manifest.scalars import REFERENCE
@@ -347,6 +350,19 @@ class _Translation:
 def _names_secret(key: str) -> bool:
     folded = key.lower().replace("_", "").replace("-", "")
     return folded in _CREDENTIALS or folded.endswith(("password", "secret", "token", "apikey"))
+
+
+def _a_labels(host: str) -> str:
+    """Return a name of another script in its `xn--` form; empty where that is not one form alone.
+
+    The standard library knows the IDNA of 2003, which takes some letters for others.
+    """
+    try:
+        encoded = host.encode("idna").decode("ascii")
+        same = encoded.encode("ascii").decode("idna") == host
+    except UnicodeError:
+        return ""
+    return encoded if same and not host.isascii() else ""
 
 
 def _described(value: Value) -> str:

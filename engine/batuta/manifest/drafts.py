@@ -18,6 +18,7 @@ from batuta.manifest.shapes import check_shape
 from batuta.model.address import Address, parse_address
 from batuta.model.canonical import Json, digest
 from batuta.model.diagnostic import Diagnostic, Severity
+from batuta.model.egress import written_host
 from batuta.model.resource import (
     BudgetSpec,
     Dataset,
@@ -388,6 +389,7 @@ def egress_policy(document: Document, value: Value) -> tuple[EgressPolicy, list[
             "MAN130", ("spec", "logAllRequests"), "Requests are always logged.",
             "Write `logAllRequests: true`, or leave it out.",
         )  # fmt: skip
+    _check_hosts(spec, report)
     applies = spec.get("appliesTo", {})
     result = EgressPolicy(
         name=whole["metadata"]["name"],
@@ -395,13 +397,15 @@ def egress_policy(document: Document, value: Value) -> tuple[EgressPolicy, list[
         datasets=tuple(applies.get("datasets", ())),
         allow=tuple(
             EgressRule(
-                host=rule["host"],
+                host=written_host(rule["host"]),
                 ports=tuple(rule.get("ports", (443,))),
                 max_upload_bytes=size_bytes(rule["maxUpload"]) if "maxUpload" in rule else None,
             )
             for rule in spec.get("allow", ())
         ),
-        deny=tuple(EgressRule(host=rule["host"], ports=()) for rule in spec.get("deny", ())),
+        deny=tuple(
+            EgressRule(host=written_host(rule["host"]), ports=()) for rule in spec.get("deny", ())
+        ),
         require_tls=spec.get("requireTls", True),
         max_bytes=size_bytes(spec["maxBytes"]) if "maxBytes" in spec else None,
         filtered="weakestLevel" in spec,
@@ -409,6 +413,23 @@ def egress_policy(document: Document, value: Value) -> tuple[EgressPolicy, list[
         places=Places.of(document),
     )
     return result, report.diagnostics
+
+
+def _check_hosts(spec: "kinds.EgressPolicySpec", report: Reporter) -> None:
+    for field, rules in (("allow", spec.get("allow", ())), ("deny", spec.get("deny", ()))):
+        for i, rule in enumerate(rules):
+            if ":" in rule["host"] and not _is_address(rule["host"].strip("[]")):
+                detail = f"{quoted(rule['host'])} is not an address."
+                fix = 'Write it as in `"[fd00::5]"`; ports stand in `ports`.'
+                report.add("MAN116", ("spec", field, i, "host"), detail, fix)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def workspace(

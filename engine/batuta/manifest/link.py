@@ -18,6 +18,7 @@ from batuta.manifest.reporter import Reporter
 from batuta.manifest.shapes import check_shape
 from batuta.model.address import Address
 from batuta.model.diagnostic import Diagnostic
+from batuta.model.egress import written_host
 from batuta.model.resource import (
     BudgetSpec,
     Dataset,
@@ -368,5 +369,6 @@ def _inside(host: str, endpoints: set[str]) -> bool:
 
 
 def _host(endpoint: str) -> str:
-    bare = re.sub(r"^[a-z]+://", "", endpoint).partition("/")[0].rpartition("@")[2]
-    return bare.partition("]")[0] + "]" if bare.startswith("[") else bare.split(":")[0]
+    bare = re.sub(r"^[A-Za-z]+://", "", endpoint).partition("/")[0].rpartition("@")[2]
+    host = bare.partition("]")[0] + "]" if bare.startswith("[") else bare.split(":")[0]
+    return written_host(host)

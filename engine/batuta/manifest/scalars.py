@@ -107,8 +107,10 @@ REFERENCE = Form(
 )
 HOST = Form(
     "a host name",
-    r"^(\*\.)?[a-z0-9]([a-z0-9.\-]{0,251}[a-z0-9])?$",
-    "`api.example.test` or `*.example.test`",
+    r"^((\*\.)?[A-Za-z0-9]([A-Za-z0-9.\-]{0,251}[A-Za-z0-9])?\.?"
+    r"|\[[0-9A-Fa-f:.]{2,45}\]|[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:.]{1,40})$",
+    "`api.example.test` or `*.example.test`; of an endpoint in the house, its address as well, "
+    '`"[fd00::5]"` for IPv6',
 )
 CIDR = Form("an address range", r"^[0-9a-fA-F.:]{2,45}/[0-9]{1,3}$", "`10.0.0.0/8`")
 VARIABLE = Form("a variable's name", r"^[A-Za-z_][A-Za-z0-9_]{0,62}$", "`region`")

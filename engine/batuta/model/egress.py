@@ -1,6 +1,21 @@
 """What is said of the network in several rooms: the hosts that an address needs, a place in the log."""
 
+import ipaddress
 from dataclasses import dataclass
+
+
+def written_host(text: str) -> str:
+    """Return a host, or a pattern, as documents spell it in the end; a bad one as it stands.
+
+    Lower case, no last dot, IPv6 addresses compressed and in brackets. Idempotent.
+    """
+    bare = text.removeprefix("[").removesuffix("]")
+    if ":" not in bare:
+        return text.lower().removesuffix(".")
+    try:
+        return f"[{ipaddress.IPv6Address(bare)}]"
+    except ValueError:
+        return text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)

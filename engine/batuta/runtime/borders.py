@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from batuta.core.egress import policy as egress
+from batuta.core.egress.hosts import parse_pattern
 from batuta.core.egress.policy import Composed, Layers, Policy, Reached
 from batuta.core.tiers import fit
 from batuta.model import canonical
@@ -281,7 +282,9 @@ def _asked_for_keys(ends: Iterable[_End]) -> tuple[Reached, ...]:
 
 
 def _hosts(ends: Iterable[_End]) -> tuple[tuple[str, int], ...]:
-    return tuple(dict.fromkeys((need.host, need.port) for end in ends for need in end.needs))
+    """Return the hosts of the ends as rules spell them; what is none stays as it is written."""
+    found = [(parse_pattern(n.host), n) for end in ends for n in end.needs]
+    return tuple(dict.fromkeys((h if isinstance(h, str) else n.host, n.port) for h, n in found))
 
 
 def _refuses(composed: Composed) -> bool:

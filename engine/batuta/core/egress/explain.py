@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from batuta.core.egress.addresses import PRIVATE_RANGES
 from batuta.core.egress.codes import MEANING, Code, Refused
-from batuta.core.egress.hosts import Host, bracketed, covers, parse_host
+from batuta.core.egress.findings import in_yaml
+from batuta.core.egress.hosts import Host, bracketed, covers, parse_host, parse_pattern
 from batuta.core.egress.policy import Action, compose, layers, rules_of
 from batuta.core.egress.rules import Rule, denying
 from batuta.core.egress.verdict import Request, choose
@@ -65,13 +66,13 @@ def explain(
     verdict = choose(policy, request)
     if isinstance(verdict, Rule):
         return Explanation(
-            code=Code.ALLOW, host=parsed.name, port=port, rule=verdict, steps=_open(verdict)
+            code=Code.ALLOW, host=bracketed(parsed), port=port, rule=verdict, steps=_open(verdict)
         )
     denial = denying(policy.deny, parsed, port)
     if denial is not None:
         return _denied(verdict, denial, parsed, port)
     steps, fix = _closed(policies, action, parsed, port)
-    return Explanation(code=verdict.code, host=parsed.name, port=port, steps=steps, fix=fix)
+    return Explanation(code=verdict.code, host=bracketed(parsed), port=port, steps=steps, fix=fix)
 
 
 def _open(rule: Rule) -> tuple[Step, ...]:
@@ -101,12 +102,12 @@ def _addresses(rule: Rule) -> str:
 def _denied(verdict: Refused, denial: Rule, host: Host, port: int) -> Explanation:
     why = f" ({denial.why})" if denial.why else ""
     step = Step(
-        text=f"{denial.origin} denies {denial.pattern}{why}; a denial beats whatever is allowed.",
+        text=f"{denial.origin} denies {denial.written}{why}; a denial beats whatever is allowed.",
         locations=denial.locations,
     )
     fix = "Remove the denial if it is not meant." if denial.locations else ""
     return Explanation(
-        code=verdict.code, host=host.name, port=port, steps=(step,), rule=denial, fix=fix
+        code=verdict.code, host=bracketed(host), port=port, steps=(step,), rule=denial, fix=fix
     )
 
 
@@ -117,13 +118,16 @@ def _closed(
     steps: list[Step] = []
     fix = ""
     needs = [n for end in action.ends for n in end.needs]
-    needed = [n for n in needs if covers(n.host.lower(), host.name) and n.port == port]
+    needed = [n for n in needs if covers(_pattern(n.host), host.name) and n.port == port]
     if needed:
-        steps.append(Step(text=f"The action needs {host}:{port}."))
+        steps.append(Step(text=f"The action needs {bracketed(host)}:{port}."))
     else:
         other = ", ".join(f"{n.host}:{n.port}" for n in needs) or "no host at all"
         steps.append(
-            Step(text=f"Dataset/{action.dataset} does not need {host}:{port}; it needs {other}.")
+            Step(
+                text=f"Dataset/{action.dataset} does not need {bracketed(host)}:{port};"
+                f" it needs {other}."
+            )
         )
     applied = layers(documents, action)
     for what, layer in (("tier", applied.tier), ("dataset", applied.dataset)):
@@ -133,11 +137,17 @@ def _closed(
             text = f"EgressPolicy/{document.name}, which applies by {what}, {says}."
             steps.append(Step(text=text, locations=opens.locations if opens else ()))
         if layer and not any(_speaks(d, host, port) for d in layer):
-            line = f"- {{host: {host}, ports: [{port}]}}"
+            rule = Rule(pattern=host.name, ports=(port,))
+            line = f"- {{host: {in_yaml(rule)}, ports: [{port}]}}"
             fix = f"Add `{line}` to `spec.allow` of EgressPolicy/{layer[0].name} if that is meant."
     if not needed:
         fix = "Nothing opens a host that the action does not need."
     return tuple(steps), fix
+
+
+def _pattern(host: str) -> str:
+    pattern = parse_pattern(host)
+    return host if isinstance(pattern, Refused) else pattern
 
 
 def _speaks(document: EgressPolicy, host: Host, port: int) -> Rule | None:

@@ -41,11 +41,11 @@ def not_allowed(rule: Rule, layer: Sequence[EgressPolicy], dataset: str) -> Diag
     """The documents of one layer leave out a host that the action needs."""
     names = ", ".join(f"EgressPolicy/{p.name}" for p in layer)
     first, port = layer[0], rule.ports[0]
-    line = f"- {{host: {rule.pattern}, ports: [{port}]}}"
+    line = f"- {{host: {in_yaml(rule)}, ports: [{port}]}}"
     return Diagnostic(
         code="EGR101",
         summary="The egress policy does not allow a host that is needed",
-        detail=f"Dataset/{dataset} needs {rule.pattern}:{port}, which {_why(rule)};"
+        detail=f"Dataset/{dataset} needs {rule.written}:{port}, which {_why(rule)};"
         f" {names} {'allows' if len(layer) == 1 else 'allow'} it not.",
         fix=f"Add `{line}` to `spec.allow` of EgressPolicy/{first.name} if that is meant.",
         locations=place(first.places, "spec.allow"),
@@ -58,8 +58,8 @@ def needs_denied(rule: Rule, denial: Rule, dataset: str) -> Diagnostic:
     return Diagnostic(
         code="EGR102",
         summary="A host that is needed is denied",
-        detail=f"Dataset/{dataset} needs {rule.pattern}, which {_why(rule)};"
-        f" {denial.origin} denies {denial.pattern}.",
+        detail=f"Dataset/{dataset} needs {rule.written}, which {_why(rule)};"
+        f" {denial.origin} denies {denial.written}.",
         fix="Use a platform that is not denied, or a tier or policy that does not deny it.",
         locations=denial.locations or rule.locations,
         address=f"Dataset/{dataset}",
@@ -88,7 +88,6 @@ def plain_unsaid(
 def _plain_policy(rule: Rule, *, looks: bool) -> str:
     """Return the way out with the whole document, each line of it to be copied as it is."""
     name = f"{rule.origin.rpartition('/')[2]}-plain"
-    host = f'"{rule.pattern}"' if rule.pattern.startswith(("[", "*")) else rule.pattern
     way = (
         "have a policy in the workspace that lets it be plain"
         if looks
@@ -100,7 +99,7 @@ def _plain_policy(rule: Rule, *, looks: bool) -> str:
         "  apiVersion: batuta.dev/v1\n"
         "  kind: EgressPolicy\n"
         f"  metadata: {{name: {name}}}\n"
-        f"  spec: {{requireTls: false, allow: [{{host: {host}, ports: [{rule.ports[0]}]}}]}}"
+        f"  spec: {{requireTls: false, allow: [{{host: {in_yaml(rule)}, ports: [{rule.ports[0]}]}}]}}"
     )
 
 
@@ -240,6 +239,11 @@ def lint(document: EgressPolicy) -> list[Diagnostic]:
             )
         )
     return found
+
+
+def in_yaml(rule: Rule) -> str:
+    """Return a rule's pattern as YAML has it: in quotes where it would mean something else."""
+    return f'"{rule.written}"' if rule.written.startswith(("[", "*")) else rule.written
 
 
 def wildcard_unsaid(rule: Rule, form: str) -> Diagnostic:

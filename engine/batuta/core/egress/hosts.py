@@ -91,7 +91,7 @@ def parse_pattern(text: str) -> str | Refused:
     if text.startswith(_WILDCARD):
         rest = parse_name(text.removeprefix(_WILDCARD))
         return rest if isinstance(rest, Refused) else f"{_WILDCARD}{rest}"
-    host = parse_host(text)
+    host = parse_host(in_url(text))
     return host if isinstance(host, Refused) else host.name
 
 
@@ -134,9 +134,14 @@ def intersect(one: str, other: str) -> str | None:
     return None
 
 
+def in_url(name: str) -> str:
+    """Return a name or pattern as it stands before a port: IPv6 addresses in brackets."""
+    return f"[{name}]" if ":" in name and not name.startswith("[") else name
+
+
 def bracketed(host: Host) -> str:
     """Return the host as it stands before a port: IPv6 addresses in brackets."""
-    return f"[{host.name}]" if ":" in host.name else host.name
+    return in_url(host.name)
 
 
 def _address6(text: str) -> Host | Refused:

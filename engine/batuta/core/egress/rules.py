@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from batuta.core.egress.addresses import PUBLIC, Demand
-from batuta.core.egress.hosts import Host, Kind, covers, is_wildcard, reaches
+from batuta.core.egress.hosts import Host, Kind, covers, in_url, is_wildcard, reaches
 from batuta.model.canonical import Json
 from batuta.model.diagnostic import Location
 
@@ -45,7 +45,12 @@ class Rule:
     @property
     def name(self) -> str:
         """The rule as an audit row names it: its pattern and ports."""
-        return f"{self.pattern}:{','.join(map(str, self.ports)) or '*'}"
+        return f"{self.written}:{','.join(map(str, self.ports)) or '*'}"
+
+    @property
+    def written(self) -> str:
+        """The pattern as documents write it: IPv6 addresses in brackets."""
+        return in_url(self.pattern)
 
     @property
     def wildcard(self) -> bool:

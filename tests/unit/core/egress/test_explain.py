@@ -95,3 +95,16 @@ def test_a_plain_endpoint_in_the_house_is_explained_by_its_form() -> None:
 def test_every_code_has_a_sentence() -> None:
     assert set(MEANING) == set(Code)
     assert all(text.endswith(".") for text in MEANING.values())
+
+
+def test_an_ipv6_address_has_one_spelling_in_needs_questions_and_ways_out() -> None:
+    need = HostNeed(host="[FD00:0::5]", port=9000, why="serves the objects")
+    house = reached(need, network=Network.ON_PREM, cidrs=("fd00::/8",))
+    asked = action(house, named="d")
+    found = explain((document("d", "x.test"),), asked, "[fd00::5]", 9000)
+    assert found.host == "[fd00::5]"
+    assert found.steps[0].text == "The action needs [fd00::5]:9000."
+    assert found.fix.startswith('Add `- {host: "[fd00::5]", ports: [9000]}`')
+
+    allowed = document("d", EgressRule(host="[fd00::5]", ports=(9000,)))
+    assert explain((allowed,), asked, "[fd00::5]", 9000).allowed

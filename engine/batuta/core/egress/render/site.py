@@ -103,7 +103,7 @@ def exact(policy: Policy, site: Site, form: str) -> tuple[list[tuple[Rule, str]]
     wrong: list[Diagnostic] = []
     for rule in policy.allow:
         if not rule.wildcard:
-            found.append((rule, rule.pattern))
+            found.append((rule, rule.written))
             continue
         names = [n for n in site.names.get(rule.pattern, ()) if covers(rule.pattern, n)]
         found += [(rule, name) for name in sorted(set(names))]

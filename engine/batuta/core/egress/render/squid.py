@@ -51,7 +51,7 @@ def _denials(policy: Policy) -> list[str]:
     """Denials go to any depth here as in squid, so they alone keep their wildcard."""
     lines: list[str] = []
     for number, rule in enumerate(policy.deny):
-        domain = f".{rule.pattern[2:]}" if rule.wildcard else rule.pattern
+        domain = f".{rule.pattern[2:]}" if rule.wildcard else rule.written
         name = f"batuta_denied_{number}"
         lines += [f"acl {name} dstdomain -n {domain}", f"http_access deny {name}"]
     return lines
