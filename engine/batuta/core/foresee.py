@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from batuta.core.case import World, ends_of
-from batuta.core.sovereignty import not_admitted
+from batuta.core.sovereignty import Question, unseen
 from batuta.core.tiers import RANK, Carried, End, derive, known, platform_label
 from batuta.model.diagnostic import Diagnostic
 from batuta.model.resource import Dataset, SourcePart
@@ -21,7 +21,7 @@ _TIERS = {tier.value: tier for tier in Tier}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Foreseen:
-    """A tier, whether it is declared, and for each end that it does not admit why."""
+    """A tier, whether it is declared, and why it is refused whatever the data turns out to be."""
 
     tier: Tier
     declared: bool
@@ -36,10 +36,10 @@ def foresee(world: World, dataset: Dataset, records: Mapping[str, ResourceRecord
     """
     ends = ends_of(world, dataset)
     declared = dataset.tier or world.input.desired.workspace.default_tier
-    if declared is not None:
-        refused = tuple(not_admitted(dataset, declared, ends))
-        return Foreseen(tier=declared, declared=True, refused=refused)
     parts: tuple[SourcePart, ...] = dataset.source.merge or (dataset.source,)
+    refused = _refused(world, dataset, ends, parts, declared)
+    if declared is not None:
+        return Foreseen(tier=declared, declared=True, refused=refused)
     each = tuple(
         _carried(world, part, end, records) for part, end in zip(parts, ends, strict=False)
     )
@@ -49,7 +49,28 @@ def foresee(world: World, dataset: Dataset, records: Mapping[str, ResourceRecord
         # What was found the last time holds as long as nothing stronger is asked for.
         last = _TIERS.get(before.facts.tier, tier)
         tier = max(tier, last, key=lambda each: RANK[each])
-    return Foreseen(tier=tier, declared=False)
+    return Foreseen(tier=tier, declared=False, refused=refused)
+
+
+def _refused(
+    world: World,
+    dataset: Dataset,
+    ends: tuple[End, ...],
+    parts: tuple[SourcePart, ...],
+    declared: Tier | None,
+) -> tuple[Diagnostic, ...]:
+    """Return what forbids the transfer although nobody has looked at the data.
+
+    Between local ends a look contacts nobody, and a label found there outranks what was stated.
+    """
+    outside = any(end.network is not Network.LOCAL for end in ends)
+    # A merge is refused with what met and how to go on, which takes a look at each of its inputs.
+    alone = len(parts) == 1 and ends[0].network is Network.LOCAL
+    carried = Carried(stated=parts[0].origin_tier) if outside and alone else Carried()
+    workspace = world.input.desired.workspace
+    return unseen(
+        Question(dataset=dataset, workspace=workspace, ends=ends, carried=carried), declared
+    )
 
 
 def _carried(

@@ -98,6 +98,26 @@ def _checked(question: Question, tier: Tier, *, derived: bool) -> Answer:
     return Answer(tier=tier, derived=derived, label=confined or label, diagnostics=tuple(found))
 
 
+def unseen(question: Question, tier: Tier | None) -> tuple[Diagnostic, ...]:
+    """Return the rules that are broken whatever a look at the data would tell.
+
+    Args:
+        question: What is carried is what owners stated, and nothing else.
+        tier: The declared one; None where it is to be derived.
+    """
+    dataset, found = question.dataset, list[Diagnostic]()
+    stated = question.carried.stated is not None
+    if tier is not None:
+        found += not_admitted(dataset, tier, question.ends)
+        found += _flows(question, tier, question.carried.at(tier)) if stated else ()
+    elif stated and derive(question.ends, question.carried) is None:
+        found.append(_no_tier(question, question.carried.at(Tier.STANDARD)))
+    if dataset.residency:
+        anywhere = Label(confidentiality=Tier.STANDARD, integrity=Tier.STANDARD)
+        found += _residency(question, anywhere, restrict(anywhere, dataset.residency))
+    return tuple(found)
+
+
 def not_admitted(dataset: Dataset, tier: Tier, ends: Iterable[End]) -> list[Diagnostic]:
     """Return for each end that a declared tier does not admit why, and the way out."""
     return [_not_admitted(dataset, tier, end) for end in ends if tier.rank < end.fits.rank]
@@ -127,8 +147,8 @@ def _flows(question: Question, tier: Tier, label: Label) -> list[Diagnostic]:
                 summary="Data may not flow to a less sovereign place",
                 detail=f"The data of {question.dataset.address} has the confidentiality"
                 f" {label.confidentiality}; a dataset of the tier {tier} is less sovereign.",
-                fix=f"Declare `tier: {label.confidentiality}`, with ends that it admits, or have"
-                f" the data declassified: `{_approve(question)} --to {tier} --reason WHY`.",
+                fix=f"Declare `tier: {label.confidentiality}`, with ends that it admits, or"
+                f" {_less_secret(question, tier)}.",
                 locations=_places(question, "spec.tier"),
                 address=question.dataset.address,
             )
@@ -136,6 +156,13 @@ def _flows(question: Question, tier: Tier, label: Label) -> list[Diagnostic]:
     if not trusts(tier, label):
         found.append(_untrusted(question, tier, label))
     return found
+
+
+def _less_secret(question: Question, tier: Tier) -> str:
+    """A decision is about a label; what the owner stated is corrected where it is stated."""
+    if question.carried.stated is not None:
+        return "correct `source.origin`, if the data is less confidential or has a label of its own"
+    return f"have the data declassified: `{_approve(question)} --to {tier} --reason WHY`"
 
 
 def _untrusted(question: Question, tier: Tier, label: Label) -> Diagnostic:

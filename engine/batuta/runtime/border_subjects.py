@@ -28,8 +28,8 @@ class Place:
 class Subject:
     """A dataset as far as its border is concerned. `egress` is the policy that it names.
 
-    `guess` says that nobody remembers which policy it named. `refused` are ends that its tier
-    does not admit.
+    `guess` says that nobody remembers which policy it named. `refused` is what forbids it
+    before anybody looks.
     """
 
     name: str

@@ -7,8 +7,10 @@ import pytest
 
 from batuta.core.egress.policy import rules_of
 from batuta.model.address import parse_address
+from batuta.model.plan import Blocked
 from batuta.model.tier import Tier
 from batuta.runtime.borders import Border, Borders
+from batuta.runtime.planning import PlanRequest
 from tests.unit.runtime.border_workspace import (
     AT_CLOUD,
     AT_LAKE,
@@ -86,6 +88,42 @@ def test_the_workspace_default_tier_counts_as_declared(tmp_path: Path) -> None:
         tmp_path, CLOUD, dataset("d", AT_CLOUD, "out/"), workspace="{defaultTier: PrivateCloud}"
     )
     assert _codes(made.of("d")) == ["SOV101"]
+
+
+STATED = "{address: data/, origin: {tier: FullySovereign}}"
+INTO_CLOUD = '{address: "s3://good/out/", platform: cloud}'
+
+
+@pytest.mark.parametrize(
+    ("source", "more", "code"),
+    [
+        (STATED, "tier: Standard", "SOV105"),
+        (STATED, "", "SOV102"),
+        ("data/", "tier: Standard, residency: [us-east-1]", "SOV107"),
+        ("data/", "residency: [us-east-1]", "SOV107"),
+    ],
+)
+def test_what_the_manifest_alone_forbids_opens_no_host(
+    tmp_path: Path, source: str, more: str, code: str
+) -> None:
+    opened = engine(tmp_path, (CLOUD, dataset("d", source, INTO_CLOUD, more)))
+    try:
+        assert _codes(opened.borders.of("d")) == [code]
+        offline = opened.plan(PlanRequest(offline=True), lambda _: None).plan
+        status = opened.egress.status()
+    finally:
+        opened.close()
+    (action,) = offline.actions
+    assert isinstance(action, Blocked)
+    assert [d.code for d in action.diagnostics] == [code]
+    assert (status[0].hosts, status[0].closed) == ((), (code,))
+
+
+def test_a_stated_origin_forbids_nothing_that_a_label_could_allow(tmp_path: Path) -> None:
+    here = dataset("d", STATED, "out/", "tier: Standard")
+    merged = dataset("m", f"{{merge: [{STATED}, {AT_CLOUD}]}}", "m/", "tier: Standard")
+    made = borders(tmp_path, CLOUD, here, merged)
+    assert (made.of("d").refused, made.of("m").refused) == ((), ())
 
 
 @pytest.mark.parametrize(
