@@ -182,10 +182,12 @@ class Files(Protocol):
         """Return a seekable file for reading."""
         ...
 
-    def create(self, path: str, content: bytes) -> None:
+    def create(self, path: str, content: bytes, *, check: Callable[[], None] | None = None) -> None:
         """Make `path` durable with `content`; FileExistsError where it is there already.
 
-        Of any number of callers at once one wins. Nothing half-written is ever visible.
+        Of any number of callers at once one wins. Nothing half-written is ever visible. What
+        `check` raises keeps the file from being made. On a file system it is asked when a draft
+        of the name `.<32 hex>` lies in `_staging/`: nothing is made where that is deleted since.
         """
         ...
 

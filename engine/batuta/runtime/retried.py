@@ -51,8 +51,10 @@ class RetriedFiles:
         """Return a seekable file for reading."""
         return self._again(lambda: self._files.open(path))
 
-    def create(self, path: str, content: bytes) -> None:
+    def create(self, path: str, content: bytes, *, check: Callable[[], None] | None = None) -> None:
         """Make `path` with `content`; FileExistsError also where a lost try has made it."""
+        if check is not None:
+            check()  # once: a try whose answer was lost may have made it
         self._again(lambda: self._files.create(path, content))
 
     def publish(self, staged: Sequence[tuple[str, str]]) -> None:

@@ -66,7 +66,9 @@ class MemoryStore:
                 raise FileNotFoundError(path)
             return pa.BufferReader(self.objects[path])
 
-    def create(self, path: str, content: bytes) -> None:
+    def create(self, path: str, content: bytes, *, check: Callable[[], None] | None = None) -> None:
+        if check is not None:
+            check()
         self.moment()
         with self.guard:
             if path in self.objects:
@@ -163,9 +165,9 @@ class MortalFolder:
     def open(self, path: str) -> pa.NativeFile:
         return self.inner.open(path)
 
-    def create(self, path: str, content: bytes) -> None:
+    def create(self, path: str, content: bytes, *, check: Callable[[], None] | None = None) -> None:
         self.moment()
-        self.inner.create(path, content)
+        self.inner.create(path, content, check=check)
         self.moment()
 
     def publish(self, staged: Sequence[tuple[str, str]]) -> None:

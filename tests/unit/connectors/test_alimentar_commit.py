@@ -1,6 +1,6 @@
 """Commits: what they refuse before anything is visible, and what stays readable meanwhile."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -218,8 +218,10 @@ def test_an_intent_that_is_whole_but_not_of_this_version_is_never_taken_away() -
 
 def test_an_intent_that_became_another_meanwhile_is_left() -> None:
     class Overtaken(MemoryStore):
-        def create(self, path: str, content: bytes) -> None:
-            super().create(path, content)
+        def create(
+            self, path: str, content: bytes, *, check: Callable[[], None] | None = None
+        ) -> None:
+            super().create(path, content, check=check)
             if path.endswith(".time-probe"):
                 self.objects[TORN] = b'{"formatVersion":99}'
 

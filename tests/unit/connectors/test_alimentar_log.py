@@ -2,6 +2,7 @@
 
 import threading
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -51,8 +52,8 @@ class Counting(MemoryStore):
             self.calls["bytes"] += len(content)
         return content
 
-    def create(self, path: str, content: bytes) -> None:
-        super().create(path, content)
+    def create(self, path: str, content: bytes, *, check: Callable[[], None] | None = None) -> None:
+        super().create(path, content, check=check)
         self.calls["create"] += 1
 
 

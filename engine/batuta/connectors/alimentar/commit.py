@@ -19,11 +19,11 @@ from batuta.connectors.alimentar.entry import Intent
 from batuta.connectors.alimentar.faults import fault, refusal
 from batuta.connectors.alimentar.fold import Fold, Logged, fold
 from batuta.connectors.alimentar.intents import (
-    all_intents,
     intent_of,
     is_same,
     is_same_work,
     is_standing,
+    standing_intents,
     work_name,
     write_intent,
 )
@@ -32,7 +32,7 @@ from batuta.connectors.alimentar.mend import set_spoilt_aside
 from batuta.connectors.alimentar.names import check_keys, entry_name, is_part_name
 from batuta.connectors.alimentar.place import many_in_history, sizes_of
 from batuta.connectors.alimentar.sealing import drop_staged, place_seal, stage_seal
-from batuta.connectors.alimentar.settle import retire, set_aside, undo
+from batuta.connectors.alimentar.settle import retire, set_aside, undo, undo_late
 from batuta.connectors.alimentar.unsettled import after_entry, append_surely
 from batuta.model.connector import Files
 from batuta.model.diagnostic import BatutaError, CommitConflict
@@ -89,7 +89,13 @@ def commit(
     pending = announce(files, log, draft, base, staged, mend=mend)
     wanted = pending.published
     if wanted:
-        files.publish([pair for pair in staged if pair[1] in wanted])
+        try:
+            files.publish([pair for pair in staged if pair[1] in wanted])
+        except (BatutaError, OSError):
+            if (taken := _taken_away(files, pending)) is None:
+                raise
+            give_up(files, pending)
+            raise taken from None  # its files are gone because somebody cleaned up after it
     return conclude(files, pending, sign)
 
 
@@ -126,7 +132,8 @@ def announce(
     if log is None:
         files.prepare()
     path, earlier = next(
-        ((p, i) for p, i in all_intents(files).items() if is_same_work(i, intent)), ("", None)
+        ((p, i) for p, i in standing_intents(files).items() if is_same_work(i, intent)),
+        ("", None),
     )
     if earlier is not None:
         # A try of the same work died, or announced itself: it knows what was in history, and
@@ -162,10 +169,7 @@ def conclude(files: Files, pending: Pending, sign: Sign | None = None) -> Log:
     log = write_checkpoint(files, pending.log) if pending.log else None
     waiting = stage_seal(files, pending.entry, _work(pending), sign)
     try:
-        if intent is not None and not is_standing(files, pending.path, intent):
-            detail = f"{files.location}: {pending.path} was removed before the commit."
-            raise CommitConflict(fault("LOG108", detail))
-        committed = append_surely(files, log, pending.entry)
+        committed = append_surely(files, log, pending.entry, lambda: _stand(files, pending))
     except CommitConflict:
         drop_staged(files, waiting)
         give_up(files, pending)
@@ -177,6 +181,19 @@ def conclude(files: Files, pending: Pending, sign: Sign | None = None) -> Log:
             retire(files, intent.superseded)
             files.delete([pending.path])
     return committed
+
+
+def _stand(files: Files, pending: Pending) -> None:
+    """Check that nobody cleans up after this run, which takes its files away."""
+    if (taken := _taken_away(files, pending)) is not None:
+        raise taken
+
+
+def _taken_away(files: Files, pending: Pending) -> CommitConflict | None:
+    if pending.intent is None or is_standing(files, pending.path, pending.intent):
+        return None
+    detail = f"{files.location}: {pending.path} was removed before the commit."
+    return CommitConflict(fault("LOG108", detail))
 
 
 def _work(pending: Pending) -> str:
@@ -193,10 +210,13 @@ def give_up(files: Files, pending: Pending) -> None:
     files.delete([path for path in pending.mended if path not in current])
     if pending.intent is None:
         return
-    others = spared_paths(all_intents(files), without=pending.path)
-    undo(files, current, pending.intent, others)
+    others = spared_paths(standing_intents(files), without=pending.path)
     if is_standing(files, pending.path, pending.intent):
+        undo(files, current, pending.intent, others)
         files.delete([pending.path])
+        return
+    # Whoever took the intent away takes back what was done by then; this may have come after it.
+    undo_late(files, current, pending.intent, others)
 
 
 def spared_paths(intents: dict[str, Intent], *, without: str = "") -> frozenset[str]:

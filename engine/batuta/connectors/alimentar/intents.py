@@ -1,13 +1,14 @@
 """Intents: what a run is about to do to files, written before it does it.
 
-After a crash they say which files are whose, so that nothing is guessed from names or times.
+After a crash they say which files are whose, so that nothing is guessed from names or times. Who
+cleans up after a run takes its intent away first, so that the run, if it lives, cannot commit.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 
-from batuta.connectors.alimentar.entry import Intent, decode_intent, encode
+from batuta.connectors.alimentar.entry import Intent, decode_intent, digest_of, encode
 from batuta.connectors.alimentar.faults import fault
 from batuta.connectors.alimentar.names import STAGING, is_part_name
 from batuta.model.canonical import digest
@@ -16,6 +17,7 @@ from batuta.model.diagnostic import CommitConflict, ConnectorError
 from batuta.model.log import LogEntry, Part
 
 SUFFIX = ".intent.json"
+FENCED = ".fenced.json"
 
 # Only one run at a time may give a path another content. No staging folder has this name.
 _EXCLUSIVE = f"{STAGING}~replacing{SUFFIX}"
@@ -55,11 +57,19 @@ def work_name(entry: LogEntry, staged: Sequence[tuple[str, str]]) -> str:
     return "commit-" + digest([entry.version, [part.sha256 for part in entry.added]])[:16]
 
 
+def standing_intents(files: Files) -> dict[str, Intent]:
+    """Return the intents that may still be committed, by path; those that do not parse aside."""
+    return {path: intent for path, intent in all_intents(files).items() if path.endswith(SUFFIX)}
+
+
 def all_intents(files: Files) -> dict[str, Intent]:
-    """Return the intents that lie in `_staging/`, by path; those that do not parse are left out."""
+    """Return the intents that lie in `_staging/`, by path, also those that are being taken back.
+
+    Those that do not parse are left out.
+    """
     found = {}
     for info in files.list(STAGING, recursive=False):
-        if not info.path.endswith(SUFFIX):
+        if not info.path.endswith((SUFFIX, FENCED)):
             continue
         try:
             found[info.path] = decode_intent(files.read(info.path), name=info.path)
@@ -83,16 +93,53 @@ def is_same_work(found: Intent, mine: Intent) -> bool:
     return same and set(found.removed) <= set(mine.removed)
 
 
+def fence(files: Files, found: Mapping[str, Intent]) -> dict[str, Intent]:
+    """Take intents away from the runs that wrote them; return them by their new paths.
+
+    From then on those runs cannot commit. One whose run has come to its end meanwhile is gone.
+    """
+    fenced = {}
+    for path, intent in found.items():
+        aside = f"{STAGING}{intent.run}~{digest_of(encode(intent))[:16]}{FENCED}"
+        if path.endswith(FENCED):
+            aside = path
+        elif not _moved(files, path, aside):
+            continue
+        fenced[aside] = intent
+    return fenced
+
+
+def _moved(files: Files, path: str, aside: str) -> bool:
+    try:
+        files.move([(path, aside)])
+    except (FileNotFoundError, ConnectorError):
+        if files.size(path) is not None:
+            raise
+        return files.size(aside) is not None
+    return True
+
+
 def write_intent(files: Files, intent: Intent) -> str:
     """Write `intent` and return its path.
 
-    Where keys get content, at most one intent exists at a time. One that was cut while it was
-    written makes way once it is old enough to be nobody's.
+    Where keys get content, at most one intent exists at a time, and none while another is being
+    taken back. One that was cut while it was written makes way once it is old enough to be nobody's.
 
     Raises:
         CommitConflict: LOG107: another run's intent is in the way.
     """
     path = _path(intent)
+    _claim(files, path, intent)
+    fenced = [p for p in all_intents(files) if p.endswith(FENCED)] if path == _EXCLUSIVE else []
+    if fenced:
+        files.delete([path])
+        detail = f"{files.location}: somebody cleans up after a dead run; {fenced[0]} says what."
+        raise CommitConflict(fault("LOG107", detail))
+    return path
+
+
+def _claim(files: Files, path: str, intent: Intent) -> None:
+    """Create the intent at `path`, unless it is there already."""
     content = encode(intent)
     if not _created(files, path, content):
         try:
@@ -106,10 +153,9 @@ def write_intent(files: Files, intent: Intent) -> str:
             _make_way(files, path, found, intent.run)
             if not _created(files, path, content):
                 raise _in_the_way(files, path, "a run that just began") from None
-            return path
+            return
         if not is_mine(there, intent):
             raise _in_the_way(files, path, there.run)
-    return path
 
 
 def _created(files: Files, path: str, content: bytes) -> bool:

@@ -3,7 +3,7 @@
 The commit of an entry is the exclusive creation of its file. Everything else here is read.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -221,8 +221,10 @@ def write_checkpoint(files: Files, log: Log) -> Log:
     return replace(log, base=log.folded, tail=(), checkpoints=checkpoints)
 
 
-def append(files: Files, log: Log | None, entry: LogEntry) -> Log:
-    """Commit `entry` as the next version of `log` (None: as version 0).
+def append(
+    files: Files, log: Log | None, entry: LogEntry, check: Callable[[], None] | None = None
+) -> Log:
+    """Commit `entry` as the next version of `log` (None: as version 0), if `check` lets it.
 
     An entry that is there already with the very same bytes was written by an earlier try of
     the same run, and is a success.
@@ -240,7 +242,7 @@ def append(files: Files, log: Log | None, entry: LogEntry) -> Log:
     folded = fold(base, (logged,))
     name = names.entry_name(entry.version)
     try:
-        files.create(name, content)
+        files.create(name, content, check=check)
     except FileExistsError:
         if files.read(name) != content:
             detail = f"{files.location}: version {entry.version} is another run's."

@@ -1,12 +1,20 @@
 """After a death at any point: finish what was committed, take back what was not, sweep staging.
 
 Only what an intent or the log names is touched. Doing it twice changes nothing more.
+
+A run of another state may be alive though it looks dead from here. So its intent is taken away
+first, and with it all drafts of entries; only then the log is asked what was committed. On a file
+system the run cannot commit any more by then, since it looks for its intent when its draft lies
+there already. An object store has no drafts: there a commit may still come for as long as one PUT
+takes that was begun before the intent was taken away, its repeats included.
 """
+
+import re
 
 from batuta.connectors.alimentar.commit import spared_paths
 from batuta.connectors.alimentar.entry import Intent
 from batuta.connectors.alimentar.fold import fold
-from batuta.connectors.alimentar.intents import SUFFIX, all_intents, is_same
+from batuta.connectors.alimentar.intents import SUFFIX, all_intents, fence, is_same
 from batuta.connectors.alimentar.log import Log, open_log, read_entry, write_checkpoint
 from batuta.connectors.alimentar.names import STAGING, WORK, history_name
 from batuta.connectors.alimentar.place import by_path
@@ -14,6 +22,8 @@ from batuta.connectors.alimentar.sealing import place_staged, work_of_staged
 from batuta.connectors.alimentar.settle import retire, undo
 from batuta.model.connector import Files
 from batuta.model.log import Part
+
+_DRAFT = re.compile(r"_staging/\.[0-9a-f]{32}")
 
 
 def recover(files: Files, alive: frozenset[str]) -> tuple[str, ...]:
@@ -30,8 +40,11 @@ def recover(files: Files, alive: frozenset[str]) -> tuple[str, ...]:
     if not staged and log is None:
         return ()
     intents = all_intents(files) if staged else {}
-    dead = {path: intent for path, intent in intents.items() if intent.run not in alive}
-    living = {path: intent for path, intent in intents.items() if path not in dead}
+    living = {p: i for p, i in intents.items() if i.run in alive and p.endswith(SUFFIX)}
+    dead = fence(files, {p: intent for p, intent in intents.items() if p not in living})
+    if dead:
+        _drop_drafts(files)
+        log = open_log(files)
     spared = spared_paths(living)
     done: list[str] = []
     committed = {path for path, intent in dead.items() if _is_committed(files, log, intent)}
@@ -49,12 +62,19 @@ def recover(files: Files, alive: frozenset[str]) -> tuple[str, ...]:
             done.append(f"Wrote the checkpoint of version {log.head.version}.")
     seals = [p for p in staged if work_of_staged(p) is not None and _work_of(p) not in alive]
     done += place_staged(files, seals, log)
-    swept = [path for path in staged if path not in intents and _work_of(path) not in alive]
+    known = {*intents, *dead}
+    swept = [path for path in staged if path not in known and _work_of(path) not in alive]
     files.delete(swept)
     swept = [path for path in swept if path not in seals]
     if swept:
         done.append(f"Removed {len(swept)} staging files of runs that died.")
     return tuple(done)
+
+
+def _drop_drafts(files: Files) -> None:
+    """Delete the drafts of `Files.create`, so that none of a fenced run becomes an entry."""
+    listed = files.list(STAGING, recursive=False) if files.moves else ()
+    files.delete([info.path for info in listed if _DRAFT.fullmatch(info.path)])
 
 
 def _is_committed(files: Files, log: Log | None, intent: Intent) -> bool:

@@ -5,7 +5,7 @@ names without a copy: what goes to history is there before it is gone from the r
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from batuta.connectors.alimentar.entry import Intent
 from batuta.connectors.alimentar.intents import is_same
@@ -52,7 +52,6 @@ def undo(
     runs that are alive.
     """
     there = by_path(files.list())
-    revived = set(intent.revived)
     changed = _put_back_revived(files, current, intent, there)
     new = {part.path: part for part in intent.added}
     for old in intent.replaced:
@@ -67,25 +66,52 @@ def undo(
         new.pop(old.path)
         changed.append(old.path)
     changed += _take_back_over_spoilt(files, current, intent)
-    orphans = [
-        path
-        for path, part in new.items()
-        if path not in current
-        and path not in spared
-        and path not in revived
-        and there.get(path) == part.size_bytes
-    ]
-    files.delete(orphans)
-    moved = [part for part in intent.in_the_way if is_same(current.get(part.path), part)]
-    moved = [part for part in moved if part.path not in there]
+    left = [path for path in _orphans(intent, current, spared, there) if path in new]
+    files.delete(left)
+    _put_back(files, current, intent.in_the_way, there)
+    return (*changed, *left)
+
+
+def undo_late(
+    files: Files, current: Mapping[str, Part], intent: Intent, spared: frozenset[str]
+) -> None:
+    """Take back what a run did after somebody else had begun to take back all it had done.
+
+    Both may be at it at once, so nothing is touched that the other one may have put right.
+    """
+    there = by_path(files.list())
+    files.delete(_orphans(intent, current, spared, there))
+    old = [part for part in (*intent.replaced, *intent.in_the_way) if part.path not in spared]
+    _put_back(files, current, old, there)
+
+
+def _put_back(
+    files: Files, current: Mapping[str, Part], old: Iterable[Part], there: Mapping[str, int]
+) -> None:
+    """Bring current parts back from history whose places are empty."""
     files.move(
         [
             (kept, part.path)
-            for part in moved
-            if there.get(kept := history_name(part.path, part.sha256)) == part.size_bytes
+            for part in old
+            if is_same(current.get(part.path), part)
+            and part.path not in there
+            and there.get(kept := history_name(part.path, part.sha256)) == part.size_bytes
         ]
     )
-    return (*changed, *orphans)
+
+
+def _orphans(
+    intent: Intent, current: Mapping[str, Part], spared: frozenset[str], there: Mapping[str, int]
+) -> list[str]:
+    """Return what `intent` published, by a listing, and nothing else names."""
+    return [
+        part.path
+        for part in intent.added
+        if part.path not in current
+        and part.path not in spared
+        and part.path not in intent.revived
+        and there.get(part.path) == part.size_bytes
+    ]
 
 
 def _take_back_over_spoilt(files: Files, current: Mapping[str, Part], intent: Intent) -> list[str]:

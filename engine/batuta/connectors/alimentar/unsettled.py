@@ -1,6 +1,6 @@
 """What fails at the entry or after it: not a commit that failed, but one that is to be finished."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from batuta.connectors.alimentar.entry import encode
@@ -18,7 +18,7 @@ from batuta.model.diagnostic import (
 from batuta.model.log import LogEntry
 
 
-def append_surely(files: Files, log: Log | None, entry: LogEntry) -> Log:
+def append_surely(files: Files, log: Log | None, entry: LogEntry, check: Callable[[], None]) -> Log:
     """Do `log.append`; a refusal is handed on only where the entry is known not to be there.
 
     Raises:
@@ -27,7 +27,7 @@ def append_surely(files: Files, log: Log | None, entry: LogEntry) -> Log:
         ConnectorError: the entry is not there.
     """
     try:
-        return append(files, log, entry)
+        return append(files, log, entry, check)
     except CommitConflict:
         raise
     except ConnectorError as error:

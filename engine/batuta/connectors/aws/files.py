@@ -133,12 +133,14 @@ class S3Files:
             )
         )
 
-    def create(self, path: str, content: bytes) -> None:
+    def create(self, path: str, content: bytes, *, check: Callable[[], None] | None = None) -> None:
         """Make `path` with `content`; FileExistsError where it is there already.
 
         Raises:
             ConnectorError: AWS1xx. After AWS107 it is not known whether the object was made.
         """
+        if check is not None:
+            check()
         try:
             self._ask(
                 f"Creating {self._url(path)}",

@@ -5,7 +5,7 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 STAGING = "_staging"
 _CHUNK = 1 << 20
+_DRAFTS = 3
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
 
 
@@ -118,7 +119,7 @@ class LocalFiles:
         except OSError as error:
             raise faults.of_system(error, whole) from error
 
-    def create(self, path: str, content: bytes) -> None:
+    def create(self, path: str, content: bytes, *, check: Callable[[], None] | None = None) -> None:
         """Make `path` durable with `content`; FileExistsError where it is there already.
 
         Raises:
@@ -129,26 +130,45 @@ class LocalFiles:
         with faults.told(final):
             self._make_folders(os.path.dirname(final), folders)
             self._make_folders(self._staging(), folders)
+        for _ in range(_DRAFTS):
+            if self._linked(final, content, check):
+                break
+        else:
+            raise faults.failure("LOC105", f"{final}: drafts in `_staging/` keep being deleted.")
+        with faults.told(final):
+            _sync_folders(folders)
+
+    def _linked(self, final: str, content: bytes, check: Callable[[], None] | None) -> bool:
+        """Write a draft and give it its name; False where a recovery has deleted the draft.
+
+        That is how a recovery makes sure of a run whose intent it took away: the run looks for
+        its intent (`check`) while its draft lies there, and a link from a draft that is gone fails.
+        """
         draft = os.path.join(self._staging(), f".{secrets.token_hex(16)}")
         try:
             with faults.told(draft):
                 _write_durable(draft, content)
-            self._link(draft, final)
-            with faults.told(final):
-                _sync_folders(folders)
+            if check is not None:
+                check()
+            return self._link(draft, final)
         finally:
             with suppress(OSError):
                 os.unlink(draft)
 
-    def _link(self, draft: str, final: str) -> None:
+    def _link(self, draft: str, final: str) -> bool:
         try:
             os.link(draft, final)
         except FileExistsError:
             raise
+        except FileNotFoundError as error:
+            if os.path.lexists(draft):
+                raise faults.of_system(error, final) from error
+            return False
         except OSError as error:
             if error.errno in _NO_LINKS:
                 raise faults.failure("LOC119", f"{final}: {error.strerror}.") from error
             raise faults.of_system(error, final) from error
+        return True
 
     def publish(self, staged: Sequence[tuple[str, str]]) -> None:
         """Rename staged files into place; durable before it returns, and the same when repeated.
