@@ -114,6 +114,13 @@ class DatasetStore(Protocol):
         """
         ...
 
+    def settle_seals(self) -> tuple[str, ...]:
+        """Put signatures beside their entries that a death kept from it; one sentence for each.
+
+        Nothing else is touched: unlike `recover` it disturbs no run that is alive.
+        """
+        ...
+
     def raw(self, version: int) -> tuple[bytes, bytes | None]:
         """Return the bytes of an entry and of its signature, None where it has none."""
         ...

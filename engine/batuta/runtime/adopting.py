@@ -52,11 +52,15 @@ class Adopter:
     def adopt(self, where: str, *, write: bool) -> Adoption:
         """Hash and describe what lies at a place without a log; if `write`, make it version 0.
 
+        A version 0 that an import made, and died before it was recorded, is taken as it is.
+
         Raises:
             BatutaError: LOG151: it cannot be imported; SOV codes: its tier forbids it; what the
                 files themselves are refused for.
         """
         place, dataset = self._described(self.find(where))
+        if (begun := _begun(place, write=write)) is not None:
+            return begun
         place.dataset.importable()
         dataset, state = self._looked_at(dataset)
         answer = self._judged(dataset, state)
@@ -133,6 +137,22 @@ class Adopter:
             world=world, dataset=dataset, observation=seen, destination=nothing, source=state
         )
         return judged(case, state)
+
+
+def _begun(place: Place, *, write: bool) -> Adoption | None:
+    """Return what a killed import committed and nobody recorded; None where nothing did.
+
+    Before anything is written it must be in order, its signature included.
+    """
+    if place.record is not None:
+        return None
+    seen = place.dataset.observe()
+    found = seen.snapshot
+    if found is None or found.head.version or (write and seen.condition != "dataset"):
+        return None
+    if (found.entry.action, found.entry.resource) != (_SOURCE, place.resource):
+        return None
+    return Adoption(place=place, entry=found.entry, parts=found.parts)
 
 
 def _schemas(state: SourceState) -> Mapping[str, TableSchema | None]:

@@ -296,12 +296,20 @@ class Engine(Parts):
     def approve(self, where: str, grant: "Grant") -> Approval:
         """Record a decision about the label of what lies at `where`."""
         with leases.LeaseKeeper(self.store, "batuta label approve"):
-            return self.labels.approve(where, grant)
+            self._settle_seals(where)
+            approval = self.labels.approve(where, grant)
+            self._settle_seals(where)  # of a try that died before its entry
+            return approval
 
     def sign_head(self, where: str) -> Head:
         """Sign the newest entry of a log anew, where all else is in order."""
         with leases.LeaseKeeper(self.store, "batuta label verify --sign-head"):
+            self._settle_seals(where)
             return self.labels.sign_head(where, lambda _files, _size: None)
+
+    def _settle_seals(self, where: str) -> None:
+        """Finish what a killed command of this kind left, which no run tells of."""
+        self.datasets.find(where).dataset.settle_seals()
 
     def dataset_log(self, where: str) -> tuple[LogEntry, ...]:
         """All entries of a dataset's log, oldest first."""
@@ -332,6 +340,7 @@ class Engine(Parts):
             return adopter.adopt(where, write=False)
         self.seals.require()
         with leases.LeaseKeeper(self.store, "batuta import"):
+            place.dataset.settle_seals()
             adoption = adopter.adopt(where, write=True)
             self.store.write([put_resource(adopter.record(adoption))])
         return adoption

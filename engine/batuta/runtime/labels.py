@@ -154,7 +154,11 @@ class Labels:
         record = place.record
         found = place.dataset.verify(record.head if record is not None else None, told)
         seals = {"LOG133", "LOG134", "LOG135"}
-        others = [p for p in found.problems if p.severity == "error" and p.code not in seals]
+        errors = [p for p in found.problems if p.severity == "error"]
+        others = [p for p in errors if p.code not in seals]
+        moved = record is not None and record.head != snapshot.head
+        if moved and not errors and self._is_signed(place, snapshot):
+            return snapshot.head  # whoever committed it has signed it
         if record is None or record.head != snapshot.head or others:
             detail = (
                 f"{place.resource}: the state does not remember its newest entry, or the log has"
@@ -165,6 +169,10 @@ class Labels:
         head = place.dataset.seal_head()
         assert head is not None
         return head
+
+    def _is_signed(self, place: Place, snapshot: Snapshot) -> bool:
+        raw = place.dataset.raw(snapshot.head.version)[1]
+        return judge(self.seals.keys[1], snapshot.head, snapshot.entry, raw).state == "good"
 
     def waiting(self, where: str, grant: Grant) -> Approval | None:
         """Return the same decision about the same rows that waits to be used; None: there is none.
@@ -205,6 +213,10 @@ class Labels:
             raise BatutaError(_unproven(detail, f"See what is wrong: batuta label verify {where}"))
         _check_change(place.resource, snapshot.entry.label, grant)
         if (before := self._waiting(snapshot, grant)) is not None:
+            known = place.record
+            if known is not None and place.dataset.relation(known.head) == "descendant":
+                # Who committed it was killed before the state knew.
+                self._remember(known, snapshot.entry, snapshot.head)
             return before
         approval = granted(snapshot, replace(grant, actor=grant.actor or self.actor), now_utc())
         key = self.seals.keys[0]

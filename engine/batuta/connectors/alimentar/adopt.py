@@ -9,31 +9,47 @@ from dataclasses import replace
 from batuta.connectors.alimentar import names
 from batuta.connectors.alimentar.faults import fault, refusal
 from batuta.connectors.alimentar.hashing import hash_files
-from batuta.connectors.alimentar.log import append
+from batuta.connectors.alimentar.sealing import (
+    drop_staged,
+    place_seal,
+    settle_seals,
+    stage_seal,
+)
+from batuta.connectors.alimentar.unsettled import after_entry, append_surely
 from batuta.model.canonical import digest
 from batuta.model.connector import FileInfo, Files
 from batuta.model.dataset import Told
-from batuta.model.diagnostic import BatutaError, Failure
+from batuta.model.diagnostic import BatutaError, CommitConflict, Failure
 from batuta.model.log import LogEntry, Part
+from batuta.model.seal import Sign
 from batuta.model.table import TableSchema
 
+WORK = "import"
 Describe = Callable[[str], TableSchema | None]
 
 
 def adopt(
-    files: Files, describe: Describe, draft: LogEntry, *, write: bool, told: Told
+    files: Files,
+    describe: Describe,
+    draft: LogEntry,
+    *,
+    write: bool,
+    told: Told,
+    sign: Sign | None = None,
 ) -> tuple[Part, ...]:
     """Hash the files of the folder and return them as parts, in byte order of their paths.
 
     With `write` they are committed as version 0 of `draft`, whose schema is then the one that
     `describe` gives for each file (None for all: opaque files), and whose source version is
-    the digest of what was found unless the draft says another.
+    the digest of what was found unless the draft says another. With `sign` the entry is signed,
+    as those of commits are: before it is made.
 
     Raises:
         BatutaError: LOG111, LOG112: names that cannot be used, all of them; LOG151: nothing is
             there, a log is there already, or the files are no single table.
         ConnectorError: LOG152: files changed meanwhile; another try may help.
         CommitConflict: LOG106: somebody else imported the folder just now.
+        CommitUnsettled: LOG114: version 0 is there; its signature could not be put beside it.
     """
     before = importable(files)
     schema = _one_schema(files, before, describe)
@@ -50,7 +66,15 @@ def adopt(
             draft, version=0, parent=None, owner="Imported", facts=facts, added=parts, removed=()
         )
         files.prepare()
-        append(files, None, entry)
+        waiting = stage_seal(files, entry, WORK, sign)
+        try:
+            append_surely(files, None, entry)
+        except CommitConflict:
+            drop_staged(files, waiting)
+            raise
+        with after_entry(files, "version 0 is there"):
+            place_seal(files, waiting)
+            settle_seals(files)
     return parts
 
 

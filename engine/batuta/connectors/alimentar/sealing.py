@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from batuta.connectors.alimentar.entry import digest_of, encode
 from batuta.connectors.alimentar.faults import fault
 from batuta.connectors.alimentar.fold import Logged
-from batuta.connectors.alimentar.log import Log, read_entry
+from batuta.connectors.alimentar.log import Log, open_log, read_entry
 from batuta.connectors.alimentar.names import STAGING, entry_name, seal_name
 from batuta.model.connector import Files
 from batuta.model.diagnostic import ConnectorError, Diagnostic, Severity
@@ -102,6 +102,22 @@ def place_staged(files: Files, staged: Iterable[str], log: Log | None) -> list[s
             place(files, version, content)
             done.append(f"Put the signature of version {version} in its place.")
     return done
+
+
+def settle_seals(files: Files) -> tuple[str, ...]:
+    """Put signatures that wait in staging beside their entries, and clear away useless ones.
+
+    Nothing else is touched, so that this is safe beside runs that are alive. Returns one sentence
+    for each that was put in its place.
+    """
+    staged = [i.path for i in files.list(STAGING, recursive=False) if _STAGED.fullmatch(i.path)]
+    if not staged or (log := open_log(files)) is None:
+        return ()
+    done = place_staged(files, staged, log)
+    # Of a version that is there each one is in its place now, or that of a try that was lost.
+    versions = {path: int(match[2]) for path in staged if (match := _STAGED.fullmatch(path))}
+    files.delete([path for path, version in versions.items() if version <= log.head.version])
+    return tuple(done)
 
 
 def _put(files: Files, path: str, content: bytes) -> None:

@@ -17,7 +17,7 @@ from batuta.connectors.alimentar.log import (
 )
 from batuta.connectors.alimentar.observe import observe
 from batuta.connectors.alimentar.recover import recover
-from batuta.connectors.alimentar.sealing import place, read_seal
+from batuta.connectors.alimentar.sealing import place, read_seal, settle_seals
 from batuta.connectors.alimentar.snapshot import snapshot_at
 from batuta.connectors.alimentar.source import AlimentarSource
 from batuta.connectors.alimentar.verify import verify
@@ -94,10 +94,16 @@ class AlimentarStore:
 
     def adopt(self, describe: Describe, draft: LogEntry, write: bool) -> tuple[Part, ...]:
         """See `adopt.adopt`."""
-        parts = adopt(self.files, describe, draft, write=write, told=lambda _files, _bytes: None)
-        if write:
-            self.seal_head()
-        return parts
+        sign = self.seal.sign
+
+        def told(_files: int, _size: int) -> None:
+            """Nobody listens."""
+
+        return adopt(self.files, describe, draft, write=write, told=told, sign=sign)
+
+    def settle_seals(self) -> tuple[str, ...]:
+        """See `sealing.settle_seals`."""
+        return settle_seals(self.files)
 
     def seal_head(self) -> Head | None:
         """Sign the head anew; None where there is no log or no key."""

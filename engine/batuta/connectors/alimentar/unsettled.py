@@ -18,7 +18,9 @@ from batuta.model.diagnostic import (
 from batuta.model.log import LogEntry
 
 
-def append_surely(files: Files, log: Log | None, entry: LogEntry, check: Callable[[], None]) -> Log:
+def append_surely(
+    files: Files, log: Log | None, entry: LogEntry, check: Callable[[], None] | None = None
+) -> Log:
     """Do `log.append`; a refusal is handed on only where the entry is known not to be there.
 
     Raises:

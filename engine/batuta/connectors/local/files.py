@@ -128,18 +128,25 @@ class LocalFiles:
         final = self._inside(path)
         folders = {os.path.dirname(final)}
         with faults.told(final):
-            self._make_folders(os.path.dirname(final), folders)
             self._make_folders(self._staging(), folders)
         for _ in range(_DRAFTS):
-            if self._linked(final, content, check):
+            if self._linked(final, content, check, folders):
                 break
         else:
             raise faults.failure("LOC105", f"{final}: drafts in `_staging/` keep being deleted.")
         with faults.told(final):
             _sync_folders(folders)
 
-    def _linked(self, final: str, content: bytes, check: Callable[[], None] | None) -> bool:
+    def _linked(
+        self,
+        final: str,
+        content: bytes,
+        check: Callable[[], None] | None,
+        folders: set[str],
+    ) -> bool:
         """Write a draft and give it its name; False where a recovery has deleted the draft.
+
+        Adds the folders that got an entry to `folders`.
 
         That is how a recovery makes sure of a run whose intent it took away: the run looks for
         its intent (`check`) while its draft lies there, and a link from a draft that is gone fails.
@@ -150,6 +157,8 @@ class LocalFiles:
                 _write_durable(draft, content)
             if check is not None:
                 check()
+            with faults.told(final):  # last, since a log's folder without a log is a broken one
+                self._make_folders(os.path.dirname(final), folders)
             return self._link(draft, final)
         finally:
             with suppress(OSError):
