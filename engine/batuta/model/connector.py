@@ -205,7 +205,11 @@ class Files(Protocol):
         ...
 
     def move(self, pairs: Sequence[tuple[str, str]]) -> None:
-        """Move files (from, to); a pair whose `from` is gone and whose `to` is there is done."""
+        """Move files (from, to); a pair whose `from` is gone and whose `to` is there is done.
+
+        Where that crosses file systems, here and in `publish`, a copy lies beside its place as
+        `._batuta-<32 hex>` until it gets its name.
+        """
         ...
 
     def delete(self, paths: Sequence[str]) -> None:

@@ -1,5 +1,7 @@
 """Commits: what they refuse before anything is visible, and what stays readable meanwhile."""
 
+import os
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -363,6 +365,39 @@ def test_recovery_sweeps_only_staging_that_is_not_alive(files: Bench) -> None:
     assert len(said) == 1
     assert [info.path for info in files.list("_staging/")] == ["_staging/alive/x"]
     assert files.read("mine.csv") == b"3"
+
+
+def test_a_copy_from_another_file_system_that_was_cut_short_is_swept(tmp_path: Path) -> None:
+    """The program is killed when the copy is there and has not got its name."""
+    other = Path("/dev/shm")
+    if not other.is_dir() or other.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("one file system only")
+    files = MortalFolder(tmp_path / "orders")
+    write(files, {"a.csv": b"a"})
+    files.create("d/._batuta-mine", b"3")
+    files.create("_staging/dead/x", b"1")
+    staged = other / f"batuta-test-{os.getpid()}"
+    staged.write_bytes(b"abc")
+    child = os.fork()
+    if not child:
+        real = os.rename
+
+        def rename(old: str, new: str) -> None:
+            if "._batuta-" in old:
+                os.kill(os.getpid(), signal.SIGKILL)
+            real(old, new)
+
+        os.rename = rename  # type: ignore[assignment]  # this process ends in it
+        files.publish([(str(staged), "d/k")])
+        os._exit(1)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+    staged.unlink()
+    assert len(list(files.list("d/"))) == 2
+
+    recover(files, frozenset())
+
+    assert [info.path for info in files.list("d/")] == ["d/._batuta-mine"]
+    assert head_content(files) == {"a.csv": b"a"}
 
 
 def test_a_torn_intent_is_swept_and_harms_nothing(files: Bench) -> None:

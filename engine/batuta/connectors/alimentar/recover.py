@@ -23,6 +23,7 @@ from batuta.connectors.alimentar.settle import retire, undo
 from batuta.model.connector import Files
 from batuta.model.log import Part
 
+_COPY = re.compile(r"(?:.*/)?\._batuta-[0-9a-f]{32}", re.DOTALL)
 _DRAFT = re.compile(r"_staging/\.[0-9a-f]{32}")
 
 
@@ -66,6 +67,7 @@ def recover(files: Files, alive: frozenset[str]) -> tuple[str, ...]:
     swept = [path for path in staged if path not in known and _work_of(path) not in alive]
     files.delete(swept)
     swept = [path for path in swept if path not in seals]
+    swept += _cut_short(files, log) if staged else []
     if swept:
         done.append(f"Removed {len(swept)} staging files of runs that died.")
     return tuple(done)
@@ -75,6 +77,16 @@ def _drop_drafts(files: Files) -> None:
     """Delete the drafts of `Files.create`, so that none of a fenced run becomes an entry."""
     listed = files.list(STAGING, recursive=False) if files.moves else ()
     files.delete([info.path for info in listed if _DRAFT.fullmatch(info.path)])
+
+
+def _cut_short(files: Files, log: Log | None) -> list[str]:
+    """Delete copies that had not got their names where the folder crosses file systems."""
+    current = log.folded.parts if log is not None else {}
+    listed = files.list() if files.moves else ()
+    found = [info.path for info in listed if _COPY.fullmatch(info.path)]
+    found = [path for path in found if path not in current]
+    files.delete(found)
+    return found
 
 
 def _is_committed(files: Files, log: Log | None, intent: Intent) -> bool:

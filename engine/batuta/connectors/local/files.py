@@ -372,7 +372,7 @@ def _remove_empty(folder: str) -> bool:
 
 def _copy_across(source: str, final: str) -> None:
     """Bring a file from another file system: a durable copy beside the final name, then a rename."""
-    draft = os.path.join(os.path.dirname(final), f"._{secrets.token_hex(16)}")
+    draft = os.path.join(os.path.dirname(final), f"._batuta-{secrets.token_hex(16)}")
     try:
         shutil.copyfile(source, draft, follow_symlinks=False)
         _sync(draft)
