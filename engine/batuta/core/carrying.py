@@ -81,15 +81,19 @@ def fresh_of(case: Case, sources: Sequence[Source]) -> tuple[Approval, ...]:
 def _carried(world: World, source: Source) -> Carried:
     state = source.state
     if state is not None and state.label is not None:
-        return Carried(label=known(state.label))
+        return _own(state.label, logged=state.has_log is not False)
     if source.part.dataset is not None:
         label = upstream_label(world, source.part.dataset)
         if label is not None:
-            return Carried(label=known(label))
+            return _own(label, logged=True)
     if source.end.network is Network.LOCAL:
         return Carried(stated=source.part.origin_tier)
     own = platform_label(source.end.network, source.end.platform_type)
     return Carried(label=replace(own, residency=source.end.residency))
+
+
+def _own(label: Label, *, logged: bool) -> Carried:
+    return Carried(label=known(label), own=logged, lost=known(label) != label)
 
 
 def _decided(source: Source, before: Carried, approvals: Sequence[Approval]) -> Carried:

@@ -15,10 +15,10 @@ from batuta.core.tiers import (
     restrict,
     trusts,
 )
-from batuta.model.decision import Approval
+from batuta.model.decision import Approval, ApprovalKind
 from batuta.model.diagnostic import Diagnostic, Location, Severity
 from batuta.model.log import Label
-from batuta.model.resource import Dataset, Workspace
+from batuta.model.resource import Dataset, Origin, Workspace
 from batuta.model.tier import Tier
 
 
@@ -146,42 +146,31 @@ def _flows(question: Question, tier: Tier, label: Label) -> list[Diagnostic]:
                 code="SOV105",
                 summary="Data may not flow to a less sovereign place",
                 detail=f"The data of {question.dataset.address} has the confidentiality"
-                f" {label.confidentiality}; a dataset of the tier {tier} is less sovereign.",
-                fix=f"Declare `tier: {label.confidentiality}`, with ends that it admits, or"
-                f" {_less_secret(question, tier)}.",
+                f" {label.confidentiality}{_lost(question)}; a dataset of the tier {tier} is less"
+                " sovereign.",
+                fix=_leads_out(
+                    question, tier, "declassify", f"Declare `tier: {label.confidentiality}`, with"
+                    " ends that it admits",
+                ),
                 locations=_places(question, "spec.tier"),
                 address=question.dataset.address,
             )
-        )
+        )  # fmt: skip
     if not trusts(tier, label):
         found.append(_untrusted(question, tier, label))
     return found
 
 
-def _less_secret(question: Question, tier: Tier) -> str:
-    """A decision is about a label; what the owner stated is corrected where it is stated."""
-    if question.carried.stated is not None:
-        return "correct `source.origin`, if the data is less confidential or has a label of its own"
-    return f"have the data declassified: `{_approve(question)} --to {tier} --reason WHY`"
-
-
 def _untrusted(question: Question, tier: Tier, label: Label) -> Diagnostic:
     carried = question.carried
     undeclared = carried.label is None and carried.stated is None and not carried.parts
-    fix = (
-        "State where the data comes from with `source.origin: {tier: PrivateCloud}` or a more"
-        " sovereign tier, if that is true"
-        if undeclared
-        else "Take the data from a controlled origin, or have it endorsed after a review with"
-        f" `{_approve(question)} --to PrivateCloud --endorse --reason WHY`"
-    )
     return Diagnostic(
         code="SOV106",
         summary="Data of low integrity may not enter this tier",
         detail=f"The data of {question.dataset.address} has the integrity {label.integrity}"
-        f"{', since it carries no label and nobody stated its origin' if undeclared else ''};"
-        f" the tier {tier} needs {NEEDED_INTEGRITY[tier]} or better.",
-        fix=f"{fix}, or declare `tier: PrivateCloud` or Standard.",
+        f"{', since it carries no label and nobody stated its origin' if undeclared else ''}"
+        f"{_lost(question)}; the tier {tier} needs {NEEDED_INTEGRITY[tier]} or better.",
+        fix=_leads_out(question, tier, "endorse", "Declare `tier: PrivateCloud` or Standard"),
         locations=_places(question, "spec.source.origin") or _places(question, "spec.tier"),
         address=question.dataset.address,
     )
@@ -289,8 +278,11 @@ def _no_tier(question: Question, label: Label) -> Diagnostic:
         code="SOV102",
         summary="No tier admits this transfer",
         detail=f"{question.dataset.address}: {ends}; the data has the confidentiality"
-        f" {label.confidentiality} and the integrity {label.integrity}. No tier admits all three.",
-        fix="Keep the data at a place that is as sovereign as its label, or bring it home in two"
+        f" {label.confidentiality} and the integrity {label.integrity}{_lost(question)}. No tier"
+        " admits all three.",
+        fix=_verify(question)
+        if any(carried.lost for carried, _ in _inputs(question))
+        else "Keep the data at a place that is as sovereign as its label, or bring it home in two"
         " datasets, the second with `source: {dataset: …}`, or record a decision with"
         " `batuta label approve`.",
         locations=_places(question, "spec.destination"),
@@ -302,7 +294,66 @@ def _places(question: Question, path: str) -> tuple[Location, ...]:
     return question.dataset.place(path)
 
 
-def _approve(question: Question) -> str:
-    """The command that decides about what is read, with its place where there is one only."""
-    sources = question.ends[:-1]
-    return f"batuta label approve {shlex.quote(sources[0].what) if len(sources) == 1 else 'PATH'}"
+def _inputs(question: Question) -> Iterable[tuple[Carried, End]]:
+    """Return what is known of each place that is read, with the place."""
+    return zip(question.carried.each, question.ends, strict=False)
+
+
+def _lost(question: Question) -> str:
+    names = [end.what for carried, end in _inputs(question) if carried.lost]
+    whose = ", ".join(names)
+    return (
+        f", since the label of {whose} does not hold and counts as the strictest" if names else ""
+    )
+
+
+def _verify(question: Question) -> str:
+    """What helps where a label is lost: nothing can be decided about one that nobody knows."""
+    names = [shlex.quote(end.what) for carried, end in _inputs(question) if carried.lost]
+    checks = ", ".join(f"`batuta label verify {name}`" for name in names)
+    return f"See what is wrong with the label, and bring its log back from a copy: {checks}."
+
+
+def _leads_out(question: Question, tier: Tier, kind: ApprovalKind, other: str) -> str:
+    """Return what can be done: about each place whose data is at fault, or with another tier."""
+    guilty = [
+        (carried, end)
+        for carried, end in _inputs(question)
+        if not (keeps_secret if kind == "declassify" else trusts)(tier, carried.at(tier))
+    ]
+    if any(carried.lost for carried, _ in guilty):
+        return _verify(question)
+    ways = [_way(question.dataset, about, tier, kind) for about in guilty]
+    return f"{other}, or {', and '.join(ways)}." if ways else f"{other}."
+
+
+def _way(dataset: Dataset, about: tuple[Carried, End], tier: Tier, kind: ApprovalKind) -> str:
+    carried, end = about
+    what = shlex.quote(end.what)
+    if carried.own and kind == "declassify":
+        return f"have {what} declassified: `batuta label approve {what} --to {tier} --reason WHY`"
+    if carried.own:
+        return (
+            f"take {what} from a controlled origin, or have it endorsed after a review:"
+            f" `batuta label approve {what} --to {NEEDED_INTEGRITY[tier]} --endorse --reason WHY`"
+        )
+    # What carries no label of its own has no log that a decision could be recorded in.
+    past = "declassified" if kind == "declassify" else "endorsed"
+    if dataset.origin is Origin.COMMAND:
+        return (
+            f"bring {what} in first, as a dataset whose data can be {past}:"
+            f" `batuta data sync {what} DESTINATION`"
+        )
+    land = (
+        f"bring {what} in as a dataset of its own, whose data can be {past}, and read that"
+        " (`source: {dataset: NAME}`)"
+    )
+    if carried.label is not None:
+        return land  # what its Platform is says the label, or what the state knows of the contents
+    needed = NEEDED_INTEGRITY[tier] if kind == "endorse" else tier
+    side = "more" if kind == "endorse" else "less"
+    state = "state its origin" if carried.stated is None else "correct its origin"
+    return (
+        f"{state}, if that is true (`origin: {{tier: {needed}}}` or a {side} sovereign tier),"
+        f" or {land}"
+    )

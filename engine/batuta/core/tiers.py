@@ -69,12 +69,21 @@ class Carried:
 
     `label` is the one that a log or a Platform gives; None for local data without one, where
     `stated` is the owner's word (`source.origin`), None where there is none either. `parts` are
-    the inputs of a merge, which carry labels of their own; then the other two are None.
+    the inputs of a merge, which carry labels of their own; then the other two are None. `own`
+    says that the label lies in a log of the data's own, so that it can be decided about; `lost`
+    that one is there and cannot be believed.
     """
 
     label: Label | None = None
     stated: Tier | None = None
     parts: "tuple[Carried, ...]" = ()
+    own: bool = False
+    lost: bool = False
+
+    @property
+    def each(self) -> "tuple[Carried, ...]":
+        """What is known of each input, in order; of the one where nothing is merged."""
+        return self.parts or (self,)
 
     def at(self, tier: Tier) -> Label:
         """The label of the data in a run of this tier."""

@@ -87,7 +87,9 @@ def _decided(merge: _Merge, kind: ApprovalKind, way: Way) -> list[str]:
 def _changes(source: Source, kind: ApprovalKind, to: Tier) -> bool:
     """True where a decision about the source could be recorded and would change its label."""
     label = _label(source)
-    if label is None or any(a.kind == kind and a.tier == to for a in _approvals(source)):
+    if label is None or (source.state is not None and source.state.has_log is False):
+        return False
+    if any(a.kind == kind and a.tier == to for a in _approvals(source)):
         return False
     if kind == "declassify":
         return Tier(label.confidentiality).rank < to.rank

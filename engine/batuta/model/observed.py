@@ -58,7 +58,7 @@ class SourceState:
     source cannot be seen. `label` is what a log at the source says, None where there is none.
     `stable_units` is False where a unit that is gone says nothing of its rows: tables move rows
     between their files. `has_log` says whether `_log/` lies right under the address; None where
-    that was not looked for. `decisions` are those of the log at the source; `approvals` those among
+    that was not looked for, and False where the label is only known of the contents. `decisions` are those of the log at the source; `approvals` those among
     them that hold now.
     """
 

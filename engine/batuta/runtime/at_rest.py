@@ -55,6 +55,9 @@ class AtRest:
         remembered = self._remembered(spec, state)
         if label is None:
             label = remembered
+            if label is not None:
+                # Nothing can be recorded where no log is, whatever is known of the contents.
+                state = replace(state, has_log=False)
         elif remembered is not None and label is not BROKEN and not self._signs:
             label = united((label, remembered))
         approvals = in_force(decisions, self.seals.keys[1], now_utc()) if decisions else ()

@@ -171,6 +171,12 @@ class Datasets:
     def way_to(self, where: str, place: Place) -> str | None:
         """Return what helps who named a dataset that has no log: it may be new, or misspelt."""
         name = place.resource.partition("/")[2]
+        if place.record is not None:
+            return (
+                f"The state knows version {place.record.head.version} of {place.resource} there: its"
+                " log was removed or is out of reach. Bring it back from a copy; without one move"
+                " the folder away and read the source anew."
+            )
         if name in self.wanted:
             return f"It was not applied yet: `batuta apply --select {name}`."
         known = [*self.wanted, *(r.address.partition("/")[2] for r in self.store.resources())]

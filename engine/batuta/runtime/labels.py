@@ -32,6 +32,7 @@ from batuta.runtime.state.labels import known_labels, label_writes, spent
 from batuta.runtime.state.store import put_resource
 
 Told = Callable[[int, int], None]
+_BRING_IN = "Bring it in as a dataset first: batuta data sync {} DESTINATION"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,7 +240,14 @@ class Labels:
 
     def _at(self, where: str) -> tuple[Place, Snapshot]:
         place = self.datasets.find(where)
-        snapshot = place.dataset.snapshot()
+        try:
+            snapshot = place.dataset.snapshot()
+            way = self.datasets.way_to(where, place) if snapshot is None else None
+            fix = way or (self._first(where, place) if snapshot is None else "")
+        except BatutaError as error:
+            if error.diagnostics[0].code != "LOC107":
+                raise
+            snapshot, fix = None, _BRING_IN.format(where)  # one file is no folder with a log
         if snapshot is None:
             raise BatutaError(
                 Diagnostic(
@@ -247,7 +255,7 @@ class Labels:
                     summary="No label lies there",
                     detail=f"`{where}` has no log of batuta, so it has no label that could be"
                     " shown or decided about.",
-                    fix=self.datasets.way_to(where, place) or self._first(where, place),
+                    fix=fix,
                 )
             )
         return place, snapshot
@@ -256,7 +264,7 @@ class Labels:
         """What may be done with what lies there, if anything does."""
         if place.dataset.observe().condition in {"absent", "empty"}:
             return NAME_ONE
-        return f"Bring it in as a dataset first: batuta data sync {where} DESTINATION"
+        return _BRING_IN.format(where)
 
     def _remembered(self, snapshot: Snapshot) -> tuple[Label, ...]:
         digests = [part.sha256 for part in snapshot.parts if part.size_bytes]

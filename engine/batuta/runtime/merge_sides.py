@@ -236,6 +236,6 @@ def _side(part: SourcePart, state: SourceState, observer: Observer, tier: Tier) 
     found = known.at(tier)
     return Side(
         name=str(address), tier=found.integrity, origin="" if local else str(address),
-        label=united((found,)), logged=label is not None,
+        label=united((found,)), logged=label is not None and state.has_log is not False,
         follows=known.label is None and known.stated is None,
     )  # fmt: skip
