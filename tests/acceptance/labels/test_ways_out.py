@@ -87,6 +87,15 @@ def test_a_merge_with_a_plain_folder_names_that_folder(home: Shell) -> None:
     assert "PATH" not in home.said
 
 
+def test_a_label_that_nobody_stated_rests_on_no_statement(home: Shell) -> None:
+    home.table("plain", PUBLIC)
+    home.well("data", "sync", "plain/", "taken/", "--format", "parquet", "--yes")
+    home.well("label", "show", "taken/")
+    assert "rests on: no proof: it counts as data from anywhere" in home.said
+    home.well("label", "show", "model/")
+    assert "rests on: a statement of its owner" in home.said
+
+
 def test_a_dataset_whose_log_is_gone_was_applied_all_the_same(home: Shell) -> None:
     home.write({"model": sovereign("secret/", "model/")})
     shutil.rmtree(home.folder / "model" / "_log")

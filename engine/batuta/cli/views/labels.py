@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from batuta.cli.views.page import BOLD, GREEN, RED, YELLOW, Line, Page, Span, entries, line, prose
 from batuta.model.decision import Approval
 from batuta.model.log import Label
+from batuta.model.tier import Tier
 
 if TYPE_CHECKING:
     from batuta.model.seal import SealFinding
@@ -23,7 +24,7 @@ def shown(page: Page, found: "LabelView") -> list[Line]:
         ("confidentiality", label.confidentiality),
         ("integrity", label.integrity),
         ("may lie", f"in {regions}" if label.residency else regions),
-        ("rests on", "a statement of its owner" if label.declared else "where it came from"),
+        ("rests on", _rests_on(label)),
         ("tier", found.tier + (" (derived)" if found.tier_derived else "")),
         ("version", f"{found.head.version} ({found.head.digest[:12]})"),
         ("signature", _seal(found.seal)),
@@ -35,6 +36,15 @@ def shown(page: Page, found: "LabelView") -> list[Line]:
     for decided in found.decisions:
         lines += [(), *_decided(page, decided)]
     return lines
+
+
+def _rests_on(label: Label) -> str:
+    if not label.declared:
+        return "where it came from"
+    # A statement of this origin and none at all leave the same label, and say the same.
+    if label.integrity == Tier.STANDARD:
+        return "no proof: it counts as data from anywhere"
+    return "a statement of its owner"
 
 
 def _seal(seal: "SealFinding | None") -> str:
