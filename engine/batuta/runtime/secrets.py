@@ -48,17 +48,25 @@ def resolve(
                 return Resolved(Secret(environment[rest]))
             raise _unresolved(reference, f"the environment has no variable {rest}", where)
         case "file":
-            return Resolved(_from_file(reference, Path(os.path.expanduser(rest)), root, where))
+            path = Path(os.path.expanduser(rest))
+            return _full(reference, Resolved(_from_file(reference, path, root, where)), where)
         case "command":
-            return _from_command(reference, rest, where)
+            return _full(reference, _from_command(reference, rest, where), where)
         case "profile":
             raise _unresolved(reference, "a profile gives all the credentials, or none", where)
         case "keyring":
-            return Resolved(_from_keyring(reference, rest, where))
+            return _full(reference, Resolved(_from_keyring(reference, rest, where)), where)
         case _:
             raise _unresolved(
                 "(a literal)", "a secret is written as a reference, never as a value", where
             )
+
+
+def _full(reference: str, found: Resolved, where: tuple[Location, ...]) -> Resolved:
+    """Refuse a secret that was fetched and is empty: the platform would only call it wrong."""
+    if not found.secret.use():
+        raise _unresolved(reference, "what it names is empty", where)
+    return found
 
 
 def _from_file(reference: str, path: Path, root: Path, where: tuple[Location, ...]) -> Secret:
@@ -80,7 +88,10 @@ def _from_command(reference: str, command: str, where: tuple[Location, ...]) -> 
             shlex.split(command), capture_output=True, timeout=_TIMEOUT_S, check=False,
             stdin=subprocess.DEVNULL,
         )  # fmt: skip
-    except (OSError, ValueError, subprocess.TimeoutExpired):
+    except subprocess.TimeoutExpired:
+        why = f"the command has not ended within {_TIMEOUT_S} seconds"
+        raise _unresolved(reference, why, where) from None
+    except (OSError, ValueError):
         raise _unresolved(reference, "the command cannot be run", where) from None
     if done.returncode != 0:
         raise _unresolved(reference, f"the command ended with {done.returncode}", where)
@@ -137,7 +148,7 @@ def _unresolved(reference: str, why: str, where: tuple[Location, ...]) -> Batuta
             summary="A secret cannot be resolved",
             detail=f"`{reference}`: {why}.",
             fix="Set what the reference names, or point it elsewhere (env:NAME, file:PATH, "
-            "keyring:SERVICE/NAME, or profile:NAME for all the credentials of a Platform).",
+            "keyring:SERVICE/NAME, command:…, or profile:NAME for all the credentials of a Platform).",
             locations=where,
         )
     )

@@ -16,6 +16,7 @@ import pytest
 from batuta.cli.crash import redact
 from batuta.model.diagnostic import BatutaError, Location
 from batuta.model.resource import Platform
+from batuta.runtime import secrets
 from batuta.runtime.broker import EARLY_S, Broker
 from batuta.runtime.connections import Connections
 from batuta.runtime.secret import Secret
@@ -110,6 +111,30 @@ def test_what_cannot_be_resolved_says_why_and_never_what(reference: str, tmp_pat
     with pytest.raises(BatutaError) as error:
         resolve(reference, {}, tmp_path)
     assert why(error)
+
+
+@pytest.mark.parametrize("content", ["", " \n"])
+def test_a_secret_that_is_empty_is_refused_before_a_platform_calls_it_wrong(
+    secret_file: Path, tmp_path: Path, content: str
+) -> None:
+    secret_file.write_text(content)
+    for reference in (f"file:{secret_file}", f"command:cat {secret_file}"):
+        with pytest.raises(BatutaError) as error:
+            resolve(reference, {}, tmp_path)
+        assert error.value.diagnostics[0].code == "SEC101"
+        assert "is empty" in error.value.diagnostics[0].detail
+
+
+def test_a_command_that_does_not_end_is_said_to_be_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(secrets, "_TIMEOUT_S", 1)
+    with pytest.raises(BatutaError) as error:
+        resolve("command:sleep 100", {}, tmp_path)
+    found = error.value.diagnostics[0]
+    assert "has not ended within 1 seconds" in found.detail
+    for form in ("env:", "file:", "keyring:", "command:", "profile:"):
+        assert form in found.fix
 
 
 def test_a_literal_is_not_repeated(tmp_path: Path) -> None:
