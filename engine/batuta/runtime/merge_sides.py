@@ -5,8 +5,16 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from batuta.core.labels.flows import Choice, Input, Place, Way, conflict
-from batuta.core.labels.lattice import Label as Point
+from batuta.core.labels.flows import (
+    NEEDED_INTEGRITY,
+    Choice,
+    Conflict,
+    Denial,
+    Input,
+    Place,
+    Way,
+    conflict,
+)
 from batuta.core.labels.lattice import of_record
 from batuta.core.selection import source_text
 from batuta.core.tiers import Carried, platform_label, united
@@ -186,7 +194,7 @@ def find_conflict(dataset: Dataset, observer: Observer, target: Facts) -> MergeC
     states = states_of(observer.source(dataset, {}))
     tier = dataset.tier or Tier(target.tier)
     sides = [
-        _side(part, state, observer, tier)
+        _side(part, state, observer, (dataset.name, tier))
         for part, state in zip(dataset.source.merge, states, strict=True)
     ]
     inputs = [Input(name=side.name, label=of_record(side.label)) for side in sides]
@@ -196,7 +204,7 @@ def find_conflict(dataset: Dataset, observer: Observer, target: Facts) -> MergeC
     into, new = sides
     return MergeConflict(
         target=Side(name=into.name, tier=tier, origin="", label=into.label), source=new,
-        why=_why(into, new, found.label), ways=tuple(_reachable(found.ways, sides)),
+        why=_why(into, new, tier, found), ways=tuple(_reachable(found.ways, sides)),
     )  # fmt: skip
 
 
@@ -218,14 +226,39 @@ def _reachable(ways: Sequence[Way], sides: Sequence[Side]) -> list[Way]:
     return found
 
 
-def _why(into: Side, new: Side, label: Point) -> str:
-    if label.integrity.rank > of_record(into.label).integrity.rank:
-        return "Merging public data into sovereign data violates data sovereignty policy."
-    return f"{new.name} is more confidential than the place of {into.name} is sovereign."
+def _why(into: Side, new: Side, tier: Tier, found: Conflict) -> str:
+    """Return what is wrong, of the sides of which it is true."""
+    said: list[str] = []
+    sides = [(side.name, of_record(side.label)) for side in (into, new)]
+    target, source = (label for _, label in sides)
+    needs = NEEDED_INTEGRITY[tier]
+    doubtful = [name for name, label in sides if label.integrity.rank > needs.rank]
+    secret = [name for name, label in sides if tier.rank > label.confidentiality.rank]
+    if doubtful and source.integrity.rank > target.integrity.rank:
+        said.append("Merging public data into sovereign data violates data sovereignty policy.")
+    elif doubtful:
+        said.append(
+            f"The tier {tier} takes in data of the integrity {needs} or better; that of"
+            f" {' and '.join(doubtful)} is lower."
+        )
+    if secret:
+        verb = "are" if len(secret) > 1 else "is"
+        said.append(
+            f"{' and '.join(secret)} {verb} more confidential than the tier {tier} is sovereign."
+        )
+    if Denial.RESIDENCY in found.denials:
+        said.append(f"Together they may not lie where {into.name} lies.")
+    return " ".join(said)
 
 
-def _side(part: SourcePart, state: SourceState, observer: Observer, tier: Tier) -> Side:
-    """Return what one side is, with the label that the plan gives it as well."""
+def _side(
+    part: SourcePart, state: SourceState, observer: Observer, wanted: tuple[str, Tier]
+) -> Side:
+    """Return what one side is, with the label that the plan gives it as well.
+
+    `wanted` is the name of the merge and its tier.
+    """
+    name, tier = wanted
     address = part.address
     assert address is not None
     platform = observer.connections.platform_of(address, part.platform)
@@ -235,7 +268,14 @@ def _side(part: SourcePart, state: SourceState, observer: Observer, tier: Tier) 
     known = Carried(label=label or own, stated=part.origin_tier)
     found = known.at(tier)
     return Side(
-        name=str(address), tier=found.integrity, origin="" if local else str(address),
+        name=str(address), tier=_recorded(part, observer, name) or found.integrity, origin="" if local else str(address),
         label=united((found,)), logged=label is not None and state.has_log is not False,
         follows=known.label is None and known.stated is None,
     )  # fmt: skip
+
+
+def _recorded(part: SourcePart, observer: Observer, name: str) -> str | None:
+    """The tier in the log of a side that has one; what has none is as good as its integrity."""
+    log = observer.opened(part, name).local
+    snapshot = log.snapshot() if log is not None else None
+    return snapshot.entry.facts.tier if snapshot is not None else None

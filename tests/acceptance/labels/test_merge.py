@@ -164,6 +164,24 @@ def test_the_question_is_the_specifications_and_quitting_changes_nothing(home: S
     assert len(list((home.folder / "web" / "_log").glob("*.json"))) == 1
 
 
+def test_the_question_says_of_each_side_what_is_true_of_it(home: Shell) -> None:
+    """Two copies of the same kind, and a place that asks for more than both of them have."""
+    home.table("b", OTHER)
+    for name in ("download/", "b/"):
+        home.well("data", "sync", name, f"of-{name}", "--format", "parquet", "--yes")
+    tier = ("--tier", "FullySovereign")
+    assert home("data", "merge", "of-download/", "of-b/", *tier, answers=["q"]) == 14
+    home.well("label", "show", "of-b/")
+    recorded = home.said.partition("tier: ")[2].split()[0]
+    home("data", "merge", "of-download/", "of-b/", *tier, answers=["q"])
+    assert f"Source: of-b/ (tier: {recorded})" in home.said
+    assert "more confidential" not in home.said
+    assert (
+        "The tier FullySovereign takes in data of the integrity PrivateCloud or better" in home.said
+    )
+    assert "of-b/" in home.said.partition("better; that of ")[2].partition("is lower")[0]
+
+
 def test_the_page_about_labels_shows_the_question_as_it_is_asked(home: Shell) -> None:
     page = (ROOT / "docs" / "how-to" / "labels.md").read_text(encoding="utf-8")
     shown = page.partition("```text\n")[2].partition("```")[0].replace("model/", "mine/")
