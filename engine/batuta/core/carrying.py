@@ -15,6 +15,9 @@ from batuta.model.observed import DestinationState, SourceState, states_of
 from batuta.model.resource import Dataset, SourcePart
 from batuta.model.tier import Network
 
+_SHA256 = 64
+"""Hex digits."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
@@ -81,19 +84,28 @@ def fresh_of(case: Case, sources: Sequence[Source]) -> tuple[Approval, ...]:
 def _carried(world: World, source: Source) -> Carried:
     state = source.state
     if state is not None and state.label is not None:
-        return _own(state.label, logged=state.has_log is not False)
+        return _own(state.label, decidable=is_decidable(state))
     if source.part.dataset is not None:
         label = upstream_label(world, source.part.dataset)
         if label is not None:
-            return _own(label, logged=True)
+            return _own(label, decidable=True)
     if source.end.network is Network.LOCAL:
         return Carried(stated=source.part.origin_tier)
     own = platform_label(source.end.network, source.end.platform_type)
     return Carried(label=replace(own, residency=source.end.residency))
 
 
-def _own(label: Label, *, logged: bool) -> Carried:
-    return Carried(label=known(label), own=logged, lost=known(label) != label)
+def is_decidable(state: SourceState) -> bool:
+    """True where a decision about what was found can be recorded, and would be found again.
+
+    It needs a log, and names contents by their SHA-256: an object store that is read by its
+    address tells others, and only who reads the dataset through its log knows them.
+    """
+    return state.has_log is not False and all(len(u.version) == _SHA256 for u in state.units)
+
+
+def _own(label: Label, *, decidable: bool) -> Carried:
+    return Carried(label=known(label), own=decidable, lost=known(label) != label)
 
 
 def _decided(source: Source, before: Carried, approvals: Sequence[Approval]) -> Carried:

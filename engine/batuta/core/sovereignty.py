@@ -345,8 +345,8 @@ def _way(dataset: Dataset, about: tuple[Carried, End], tier: Tier, kind: Approva
             f" `batuta data sync {what} DESTINATION`"
         )
     land = (
-        f"bring {what} in as a dataset of its own, whose data can be {past}, and read that"
-        " (`source: {dataset: NAME}`)"
+        f"read {what} as a dataset of its own (`source: {{dataset: NAME}}`), brought in first where"
+        f" it is none: its data can be {past}"
     )
     if carried.label is not None:
         return land  # what its Platform is says the label, or what the state knows of the contents

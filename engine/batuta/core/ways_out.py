@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from batuta.core.carrying import Source, fresh_of, ways_with
+from batuta.core.carrying import Source, fresh_of, is_decidable, ways_with
 from batuta.core.case import Case
 from batuta.core.labels.flows import Choice, Conflict, Way
 from batuta.core.sovereignty import Question, judge
@@ -87,7 +87,7 @@ def _decided(merge: _Merge, kind: ApprovalKind, way: Way) -> list[str]:
 def _changes(source: Source, kind: ApprovalKind, to: Tier) -> bool:
     """True where a decision about the source could be recorded and would change its label."""
     label = _label(source)
-    if label is None or (source.state is not None and source.state.has_log is False):
+    if label is None or (source.state is not None and not is_decidable(source.state)):
         return False
     if any(a.kind == kind and a.tier == to for a in _approvals(source)):
         return False

@@ -1,10 +1,14 @@
 """What a refused plan tells people to do is possible, and leads out."""
 
+import json
 import shutil
 
 import pytest
 
 from tests.acceptance.labels.shell import PUBLIC, Json, Shell, public, sovereign
+from tests.acceptance.laws.bench import document
+from tests.conftest import Place
+from tests.plain import plain_policy
 
 
 def stated(tier: str, wanted: str) -> Json:
@@ -102,3 +106,45 @@ def test_a_dataset_whose_log_is_gone_was_applied_all_the_same(home: Shell) -> No
     assert home("label", "verify", "model/") == 14
     assert "The state knows version 0 of Dataset/model there" in home.said
     assert "not applied yet" not in home.said
+
+
+def test_a_dataset_in_a_store_that_is_read_by_its_address_is_to_be_read_as_a_dataset(
+    shell: Shell, bucket: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A decision names contents by their SHA-256, which a store does not tell of its objects."""
+    server = bucket.server
+    monkeypatch.setenv("LAKE_ID", server.access_key)
+    monkeypatch.setenv("LAKE_SECRET", server.secret_key)
+    lake = {
+        "type": "aws", "network": "OnPrem", "region": server.region, "cidrs": ["127.0.0.0/8"],
+        "endpoints": [server.endpoint],
+        "credentials": {"accessKeyId": "env:LAKE_ID", "secretAccessKey": "env:LAKE_SECRET"},
+        "aws": {"endpoint": server.endpoint, "pathStyle": True},
+    }  # fmt: skip
+    up = sovereign("secret/", f"{bucket.url}/up/")
+    up["destination"] = {"address": f"{bucket.url}/up/", "platform": "lake"}
+    weak: Json = {"destination": "out/", "format": "parquet", "tier": "PrivateCloud"}
+    by_address = weak | {"source": {"address": f"{bucket.url}/up/", "platform": "lake"}}
+
+    def write(**datasets: Json) -> None:
+        found = [document("Workspace", "w", {}), document("Platform", "lake", lake)]
+        found += [plain_policy(server.endpoint)]
+        found += [document("Dataset", name, spec) for name, spec in datasets.items()]
+        text = "---\n".join(json.dumps(each) + "\n" for each in found)
+        (shell.folder / "batuta.yaml").write_text(text)
+
+    shell.table("secret", PUBLIC)
+    write(up=up)
+    shell.well("apply", "--yes")
+    write(up=up, leak=by_address)
+    assert shell("plan") == 14
+    assert "SOV105" in shell.said
+    assert "label approve" not in shell.said
+    assert "(`source: {dataset: NAME}`)" in shell.said
+
+    write(up=up, leak=weak | {"source": {"dataset": "up"}})
+    assert shell("plan") == 14
+    way = f"label approve {bucket.url}/up/ --to PrivateCloud --reason"
+    assert f"`batuta {way} WHY`".replace(" ", "") in shell.said.replace(" ", "")
+    shell.well(*way.split(), "published")
+    shell.well("apply", "--yes")
