@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -76,30 +75,6 @@ def _stage(tmp_path: Path, name: str, content: bytes) -> str:
     return str(tmp_path / name)
 
 
-def test_of_sixteen_threads_that_create_one_key_one_wins(files: S3Files) -> None:
-    gate = threading.Barrier(16)
-    outcomes: list[int | None] = []
-
-    def create(number: int) -> None:
-        gate.wait()
-        try:
-            files.create("_log/0.json", f"{number}".encode())
-        except FileExistsError:
-            outcomes.append(None)
-        else:
-            outcomes.append(number)
-
-    threads = [threading.Thread(target=create, args=(n,)) for n in range(16)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    winners = [outcome for outcome in outcomes if outcome is not None]
-    assert len(outcomes) == 16
-    assert len(winners) == 1
-    assert files.read("_log/0.json") == f"{winners[0]}".encode()
-
-
 def test_odd_keys_come_back_as_they_were_put_in_byte_order(files: S3Files) -> None:
     keys = ["a b", "a+b", "a%20b", "é", "a&<b>", "x=1/y", "~", "a/b", "a-b", "#?"]
     for key in keys:
@@ -111,45 +86,8 @@ def test_odd_keys_come_back_as_they_were_put_in_byte_order(files: S3Files) -> No
     assert list(files.list()) == []
 
 
-def test_sizes_are_told_and_folders_below_are_left_out_when_asked(files: S3Files) -> None:
-    for path in ("_staging/work/deep/x", "_staging/work/y", "_staging/z", "_stagings", "a"):
-        files.create(path, path.encode())
-    shallow = ["_staging/z"]
-    assert [each.path for each in files.list("_staging/", recursive=False)] == shallow
-    assert [each.path for each in files.list(recursive=False)] == ["_stagings", "a"]
-    assert [each.path for each in files.list("_st", recursive=False)] == ["_stagings"]
-    assert files.size("_staging/work/y") == len("_staging/work/y")
-    assert [files.size(path) for path in ("b", "_staging", "a/b")] == [None, None, None]
-
-
-def test_a_prefix_that_is_not_there_is_empty(files: S3Files) -> None:
-    assert not files.exists()
-    assert list(files.list()) == []
-    files.prepare()
-    with pytest.raises(FileNotFoundError):
-        files.read("x")
-    with pytest.raises(FileNotFoundError):
-        files.open("x")
+def test_a_bucket_states_no_free_space(files: S3Files) -> None:
     assert files.free_bytes() is None
-    files.create("empty", b"")
-    assert files.exists()
-    assert files.read("empty", 10) == b""
-    files.create("x", b"abcdef")
-    assert files.read("x", 3) == b"abc"
-    with files.open("x") as file:
-        assert file.read() == b"abcdef"
-
-
-def test_publishing_twice_leaves_one_copy(files: S3Files, tmp_path: Path) -> None:
-    pairs = [(_stage(tmp_path, f"{n}", b"abc" * n), f"part-{n}") for n in range(5)]
-    files.publish(pairs)
-    files.publish(pairs)
-    assert [(each.path, each.size_bytes) for each in files.list()] == [
-        (f"part-{n}", 3 * n) for n in range(5)
-    ]
-    with pytest.raises(ConnectorError) as caught:
-        files.publish([(_stage(tmp_path, "n", b"other size"), "part-1")])
-    assert caught.value.diagnostics[0].code == "AWS119"
 
 
 def test_long_files_go_and_are_copied_in_parts(
@@ -168,16 +106,6 @@ def test_long_files_go_and_are_copied_in_parts(
         files.move([("part-big", "_history/1/part-big")])
     assert files.read("_history/1/part-big") == content
     assert [each.path for each in files.list()] == ["_history/1/part-big"]
-
-
-def test_moving_twice_is_moving_once_and_nothing_is_not_moved(files: S3Files) -> None:
-    files.create("part", b"abc")
-    for _ in range(2):
-        files.move([("part", "_history/1/part é")])
-    assert [each.path for each in files.list()] == ["_history/1/part é"]
-    with pytest.raises(ConnectorError) as caught:
-        files.move([("part", "_history/2/part")])
-    assert caught.value.diagnostics[0].code == "AWS104"
 
 
 def test_a_worker_without_keys_sends_and_reads_through_signed_addresses(

@@ -11,7 +11,7 @@ from batuta.connectors.local import CONNECTOR, faults
 from batuta.connectors.local.files import LocalFiles
 from batuta.model.address import parse_address
 from batuta.model.connector import Connection
-from batuta.model.diagnostic import ConnectorError, Failure
+from batuta.model.diagnostic import ConnectorError
 from batuta.model.log import UnitRef
 
 PAGES = Path(__file__).parents[3] / "engine/batuta/cli/pages"
@@ -46,42 +46,6 @@ def test_the_connector_opens_both_ports(tmp_path: Path) -> None:
     assert CONNECTOR.source(connection) is not None
 
 
-def test_of_sixteen_threads_that_create_one_key_one_wins(files: LocalFiles) -> None:
-    files.prepare()
-    gate = threading.Barrier(16)
-    outcomes: list[int | None] = []
-
-    def create(number: int) -> None:
-        gate.wait()
-        try:
-            files.create("_log/0.json", f"{number}".encode() * 1000)
-        except FileExistsError:
-            outcomes.append(None)
-        else:
-            outcomes.append(number)
-
-    threads = [threading.Thread(target=create, args=(n,)) for n in range(16)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    winners = [outcome for outcome in outcomes if outcome is not None]
-    assert len(outcomes) == 16
-    assert len(winners) == 1
-    assert files.read("_log/0.json") == f"{winners[0]}".encode() * 1000
-
-
-def test_sizes_are_told_and_folders_below_are_left_out_when_asked(files: LocalFiles) -> None:
-    for path in ("_staging/work/deep/x", "_staging/work/y", "_staging/z", "_stagings", "a"):
-        files.create(path, path.encode())
-    shallow = ["_staging/z"]
-    assert [each.path for each in files.list("_staging/", recursive=False)] == shallow
-    assert [each.path for each in files.list(recursive=False)] == ["_stagings", "a"]
-    assert [each.path for each in files.list("_st", recursive=False)] == ["_stagings"]
-    assert files.size("_staging/work/y") == len("_staging/work/y")
-    assert [files.size(path) for path in ("b", "_staging", "a/b")] == [None, None, None]
-
-
 def test_create_leaves_no_draft_behind(files: LocalFiles) -> None:
     files.create("_log/0.json", b"one")
     with pytest.raises(FileExistsError):
@@ -101,52 +65,17 @@ def test_list_is_in_byte_order_of_whole_paths(files: LocalFiles, tmp_path: Path)
     assert [each.path for each in files.list("nothing")] == []
 
 
-def test_a_folder_that_is_not_there_is_empty(files: LocalFiles) -> None:
-    assert not files.exists()
-    assert list(files.list()) == []
-    with pytest.raises(FileNotFoundError):
-        files.read("x")
-    with pytest.raises(FileNotFoundError):
-        files.open("x")
+def test_a_folder_that_is_not_there_has_the_room_of_the_one_above(files: LocalFiles) -> None:
     assert (files.free_bytes() or 0) > 0
     files.prepare()
     assert files.exists()
 
 
-def test_publishing_twice_leaves_one_copy(files: LocalFiles, tmp_path: Path) -> None:
-    pairs = [(_stage(tmp_path, f"{n}", b"abc"), f"deep/er/part-{n}") for n in range(3)]
-    files.publish(pairs)
-    files.publish(pairs)
-    assert [each.path for each in files.list()] == [f"deep/er/part-{n}" for n in range(3)]
-    files.publish([(_stage(tmp_path, "0", b"abc"), "deep/er/part-0")])
-    assert files.read("deep/er/part-0") == b"abc"
-    assert list((tmp_path / "staged").iterdir()) == []
-
-
-def test_a_file_of_another_size_is_not_overwritten(files: LocalFiles, tmp_path: Path) -> None:
-    files.create("part", b"longer")
-    with pytest.raises(ConnectorError) as caught:
-        files.publish([(_stage(tmp_path, "p", b"abc"), "part")])
-    assert _code(caught.value) == "LOC118"
-    assert caught.value.kind is Failure.CONFLICT
-    assert files.read("part") == b"longer"
-
-
-def test_moving_and_deleting_twice_is_moving_and_deleting_once(files: LocalFiles) -> None:
-    files.create("part", b"abc")
+def test_what_is_published_is_staged_no_more(files: LocalFiles, tmp_path: Path) -> None:
     for _ in range(2):
-        files.move([("part", "_history/1/part")])
-    assert [each.path for each in files.list()] == ["_history/1/part"]
-    for _ in range(2):
-        files.delete(["_history/1/part", "never/there"])
-    assert list(files.list()) == []
-
-
-def test_moving_what_is_nowhere_is_an_error(files: LocalFiles) -> None:
-    files.prepare()
-    with pytest.raises(ConnectorError) as caught:
-        files.move([("part", "_history/part")])
-    assert _code(caught.value) == "LOC101"
+        files.publish([(_stage(tmp_path, "0", b"abc"), "deep/er/part-0")])
+        assert files.read("deep/er/part-0") == b"abc"
+        assert list((tmp_path / "staged").iterdir()) == []
 
 
 @pytest.mark.parametrize("verb", ["publish", "move"])
