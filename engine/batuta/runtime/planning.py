@@ -154,9 +154,24 @@ class Planner:
         if request.single is None:
             return self.desired
         others = tuple(d for d in self.desired.datasets if d.name != request.single.name)
-        wanted = replace(self.desired, datasets=(request.single,))
+        platforms = (*self.desired.platforms, *self._implied(request.single))
+        wanted = replace(self.desired, datasets=(request.single,), platforms=platforms)
         self.observer.datasets = {d.name: d for d in (*others, request.single)}
         return wanted
+
+    def _implied(self, dataset: Dataset) -> tuple[Platform, ...]:
+        """Return the Platforms that stand in for what no document of a one-line command names."""
+        found: dict[str, Platform] = {}
+        parts: tuple[SourcePart, ...] = dataset.source.merge or (dataset.source,)
+        ends = [(part.address, part.platform) for part in parts]
+        for address, name in (*ends, (dataset.destination, dataset.destination_platform)):
+            if address is None or name is None or address.is_local:
+                continue
+            with suppress(BatutaError):
+                platform = self.observer.connections.platform_of(address, name)
+                if platform.implicit and platform.name == name:
+                    found[name] = platform
+        return tuple(found.values())
 
     def _borders(self, desired: Desired, records: Mapping[str, ResourceRecord]) -> Borders:
         """Return the borders of all datasets that may have to be looked at."""

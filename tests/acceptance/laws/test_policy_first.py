@@ -219,3 +219,32 @@ def test_a_sync_from_a_store_on_this_machine_needs_one_document(
     shown = bench.run(*words, "--print-manifest", environment=environment)
     assert "network: OnPrem" in shown.stdout
     assert "egress: aws-plain" in shown.stdout
+
+
+@pytest.mark.server
+def test_a_store_on_this_machine_has_one_tier_by_command_and_by_what_it_prints(
+    tmp_path: Path, bucket: Place
+) -> None:
+    """Nothing leaves the machine, so that the most sovereign tier admits it, either way."""
+    made = on_s3(opaque)(tmp_path / "t", bucket)
+    bench = Bench(tmp_path / "home")
+    bench.folder.mkdir()
+    environment = {**os.environ, **bucket.server.environment()}
+    port = bucket.server.environment()["AWS_ENDPOINT_URL"].rpartition(":")[2]
+    allowed = f"[{{host: 127.0.0.1, ports: [{port}]}}]"
+    (bench.folder / "batuta.yaml").write_text(
+        "apiVersion: batuta.dev/v1\nkind: Workspace\nspec: {}\n---\n"
+        "apiVersion: batuta.dev/v1\nkind: EgressPolicy\nmetadata: {name: aws-plain}\n"
+        f"spec: {{requireTls: false, allow: {allowed}}}\n"
+    )
+    words = ("data", "sync", made.spec, "./out/", "--egress", "aws-plain")
+    typed = bench.run(*words, "--dry-run", environment=environment)
+    shown = bench.run(*words, "--print-manifest", environment=environment)
+    (bench.folder / "x.yaml").write_text(shown.stdout)
+    declared = bench.run("plan", environment=environment)
+    tiers = [
+        [line.strip() for line in done.stdout.splitlines() if line.strip().startswith("tier:")]
+        for done in (typed, declared)
+    ]
+    assert tiers[0] == tiers[1]
+    assert tiers[0][0].startswith("tier: FullySovereign (derived)")
