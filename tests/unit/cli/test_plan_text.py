@@ -10,10 +10,11 @@ from batuta.cli.views import plan_text
 from batuta.cli.views.page import ASCII, UNICODE, Page, cells, plain
 from batuta.cli.views.plan_text import PlanView
 from batuta.cli.views.screen import Screen, screen_of
+from batuta.core.reasons import Why
 from batuta.model.change import AddColumn, SchemaChange, SchemaClass
 from batuta.model.decision import APPROVAL_USED, Approval
 from batuta.model.log import Label
-from batuta.model.plan import Plan
+from batuta.model.plan import Plan, Reason
 from batuta.model.table import Column
 from batuta.runtime.approvals import record
 from tests.unit.cli import golden, plans
@@ -218,3 +219,10 @@ def test_a_plan_names_the_recorded_decisions_that_it_rests_on() -> None:
 
     assert "decision: 0123456789abcdef: endorse to PrivateCloud, by rev: reviewed" in text
     assert "decision:" not in shown(Page(), plans.plan(plans.create()))
+
+
+def test_what_waits_for_another_dataset_is_not_called_unchanged() -> None:
+    waits = replace(plans.same("later"), reasons=(Reason(code=Why.WAITS, text="It waits."),))
+    made = plans.plan(plans.create(), plans.same("calm"), waits)
+    text = plain(plan_text.view(Page(), plans.envelope(made), PlanView()))
+    assert "1 to create, 0 to update, 0 to replace, 0 to delete, 1 unchanged, 1 waiting" in text

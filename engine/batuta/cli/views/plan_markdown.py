@@ -93,6 +93,7 @@ def _head(envelope: Envelope) -> str:
     counts = ", ".join(f"{number:,} {word}" for word, number in found.counts if number) or "none"
     moving = [a for a in plan.actions if is_change(a)]
     reads = figures.size(_PAGE, sum(a.volume.read_bytes for a in moving))
+    waiting = f", {found.waiting:,} waiting for others" if found.waiting else ""
     selected = f", {plan.not_selected:,} not selected" if plan.partial else ""
     return (
         f"<!-- batuta:{_token(plan.workspace)}:{_token(plan.environment or 'default')} -->\n"
@@ -101,7 +102,7 @@ def _head(envelope: Envelope) -> str:
         f"made {_inline(envelope.created_at, 40)}\n\n"
         "| changes | unchanged | blocked | drift | reads | cost |\n"
         "|---|---|---|---|---|---|\n"
-        f"| {counts} | {found.unchanged:,}{selected} | {found.blocked:,} | {found.drifted:,} "
+        f"| {counts} | {found.unchanged:,}{waiting}{selected} | {found.blocked:,} | {found.drifted:,} "
         f"| {reads} | {_cell(figures.total_cost(costs(plan)), 120)} |\n\n"
         f"{_inline(read_from(plan), 200)}\n\n"
         f"{_workers(envelope)}"

@@ -155,6 +155,7 @@ def verdict(page: Page, plan: Plan) -> str:
             [
                 *(f"{number:,} to {name}" for name, number in found.counts),
                 f"{found.unchanged:,} unchanged",
+                *([f"{found.waiting:,} waiting for others"] if found.waiting else []),
                 *([f"{found.blocked:,} blocked"] if found.blocked else []),
                 *([f"{found.drifted:,} drifted"] if found.drifted else []),
                 *([f"{plan.not_selected:,} not selected"] if plan.partial else []),

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from batuta.cli.views.page import Glyphs
+from batuta.core.reasons import Why
 from batuta.model.change import Change, Effect, FieldChange
 from batuta.model.cost import CostEstimate
 from batuta.model.diagnostic import Diagnostic, Severity
@@ -26,10 +27,11 @@ _GUARDED_FIELDS = frozenset({"tier", "protect", "residency", "egress"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
-    """How many resources a plan creates, changes, leaves alone and cannot treat."""
+    """How many resources a plan creates, changes, leaves alone, puts off and cannot treat."""
 
     counts: tuple[tuple[str, int], ...]
     unchanged: int
+    waiting: int
     blocked: int
     drifted: int
     adopted: int
@@ -55,6 +57,8 @@ def word(action: Action) -> str:
     # A replace that reads only what changed leaves the rest in place: that is an update.
     if isinstance(action, Replace) and action.transfer.scope == "all":
         return "replace"
+    if isinstance(action, NoOp) and any(r.code == Why.WAITS for r in action.reasons):
+        return "waiting"
     return _WORDS[action.kind]
 
 
@@ -85,6 +89,7 @@ def tally(plan: Plan) -> Tally:
     return Tally(
         counts=tuple((w, found[w]) for w in (*always, *(s for s in sometimes if found[s]))),
         unchanged=found["unchanged"],
+        waiting=found["waiting"],
         blocked=found["blocked"],
         drifted=sum(1 for a in plan.actions if is_quiet_drift(a)),
         adopted=sum(1 for a in plan.actions if isinstance(a, NoOp) and a.adopt_state),
