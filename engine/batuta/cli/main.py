@@ -20,7 +20,17 @@ from batuta.cli.root import Invocation, root
 _COLLECT = (50_000, 20, 50)
 
 # What a machine may say at any time, with no bug behind it.
-_ORDINARY = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EMFILE}
+_ORDINARY = {
+    errno.EISDIR,
+    errno.ENOTDIR,
+    errno.ELOOP,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EMFILE,
+}
 
 if TYPE_CHECKING:
     from batuta.cli.app import App

@@ -172,7 +172,8 @@ def system_refused(error: OSError) -> Diagnostic:
         code="CLI111",
         summary="The operating system refused",
         detail=f"{where}{what}.",
-        fix="Make room, or mend the permissions, and run the same command again.",
+        fix="Make room, mend the permissions, or move away what stands where a file or folder"
+        " belongs, and run the same command again.",
     )
 
 

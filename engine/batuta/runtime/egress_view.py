@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from batuta.core.egress.codes import Code, Refused
 from batuta.core.egress.explain import Explanation, explain
 from batuta.core.egress.hosts import Host, parse_host
 from batuta.core.egress.policy import Policy, united
@@ -190,11 +191,16 @@ def _in_force(border: Border) -> Policy:
 def split_port(text: str) -> tuple[str, int | None]:
     """Return the host and the port of `host:port`; a text without a port is a host.
 
+    An address or a name that is only spelled in a way that is refused counts as a host.
+
     Raises:
-        ValueError: what stands after the host is no port from 1 to 65535.
+        ValueError: it is no host, or what stands after it is no port from 1 to 65535.
     """
     before, colon, digits = text.rpartition(":")
     if not (colon and digits.isdecimal() and isinstance(parse_host(before), Host)):
+        host = parse_host(text)
+        if isinstance(host, Refused) and host.code is Code.HOST_MALFORMED:
+            raise ValueError(f"{host.detail} Write the host alone, or HOST:PORT")
         return text, None
     port = int(digits) if len(digits) <= _PORT_DIGITS else 0
     if not 0 < port <= _LAST_PORT:

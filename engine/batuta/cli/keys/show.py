@@ -4,7 +4,7 @@ import click
 
 from batuta.cli.app import App, pass_app
 from batuta.cli.options import workspace_options
-from batuta.cli.views.page import line, table
+from batuta.cli.views.page import entries, line
 
 
 @click.command("show")
@@ -28,5 +28,5 @@ def command(app: App) -> int:
         for key in trust.keys
     ]
     none = [line("No key is trusted here: nothing is signed or checked.")]
-    app.out.write(table(app.out.page, ("key", "from", "until", "note"), rows) or none)
+    app.out.write(entries(app.out.page, ("key", "from", "until", "note"), rows) or none)
     return 0
