@@ -68,6 +68,15 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Own:
+    """Connections of batuta's own process, which serve all datasets of a place."""
+
+    allowed: int = 0
+    refused: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Shared:
     """One policy with the datasets that have it, by name."""
 
@@ -88,6 +97,13 @@ class EgressView:
         """Return how each dataset stands, by name. Levels are tried on this machine."""
         counts = self._counts()
         return tuple(self._status(name, counts) for name in sorted(self.names))
+
+    def own(self) -> Own:
+        """Return what batuta's own process tried: it stands in the log without a dataset."""
+        counts = self._counts()
+        return Own(
+            allowed=counts["", _OPEN], refused=counts["", _REFUSED], failed=counts["", _FAILED]
+        )
 
     def _status(self, name: str, counts: Mapping[tuple[str, str], int]) -> Status:
         border = self.borders.of(name)

@@ -11,7 +11,7 @@ from batuta.cli.main import main as run
 from batuta.cli.views import egress
 from batuta.cli.views.page import Page, plain
 from batuta.runtime.egress.audit import AuditLog, Row
-from batuta.runtime.egress_view import Status
+from batuta.runtime.egress_view import Own, Status
 from tests.unit.cli import golden
 from tests.unit.cli.terminal import app_in, written
 from tests.unit.runtime.border_workspace import (
@@ -44,6 +44,7 @@ STATUS = (
         hosts=("x.lake.test:443",), level="", enforced=False, allowed=0, refused=0,
     ),
 )  # fmt: skip
+OWN = Own(allowed=7, refused=1)
 FEW = """kind: EgressPolicy
 metadata: {name: few}
 spec:
@@ -107,13 +108,13 @@ def test_explain_as_json_holds_the_same(app: App) -> None:
 
 @pytest.mark.parametrize("width", [80, 160])
 def test_status_names_what_is_refused_and_what_is_not_kept(width: int) -> None:
-    text = plain(egress.status(Page(width=width), STATUS))
+    text = plain(egress.status(Page(width=width), STATUS, OWN))
     golden.check(f"egress-status-{width}.txt", text)
     assert max(map(len, text.splitlines())) <= width
 
 
 def test_status_as_metrics_has_the_figure_to_alert_on() -> None:
-    text = egress.status_metrics(STATUS)
+    text = egress.status_metrics(STATUS, OWN)
     golden.check("egress-status.prom.txt", text)
     assert 'batuta_egress_refused_total{dataset="plain",tier="FullySovereign"} 3\n' in text
 
@@ -224,3 +225,24 @@ def test_a_dataset_that_is_not_there_is_said(app: App) -> None:
 def test_what_is_no_port_is_refused(app: App, port: str) -> None:
     assert run(["egress", "explain", f"x.test:{port}", "--dataset", "plain"], app) == 3
     assert "is no port from 1 to 65535" in " ".join(written(app.err).split())
+
+
+@pytest.mark.parametrize("text", ["https://x.test/", "x.test:https", "a b", ""])
+def test_a_question_about_no_host_is_not_answered_as_if_it_were_one(app: App, text: str) -> None:
+    assert run(["egress", "explain", text, "--dataset", "home"], app) == 3
+    assert "is closed" not in written(app.out)
+
+
+@pytest.mark.parametrize("words", [["egress", "log"], ["egress", "status"]])
+def test_a_folder_in_the_place_of_the_log_is_refused_and_no_bug(
+    app: App, tmp_path: Path, words: list[str]
+) -> None:
+    (tmp_path / ".batuta" / "egress" / "audit.jsonl").mkdir(parents=True)
+    assert run(words, app) == 1
+    assert "error[CLI111]" in written(app.err)
+
+
+def test_words_of_the_status_are_never_cut() -> None:
+    lines = plain(egress.status(Page(width=80), STATUS, OWN))
+    for word in ("FullySovereign", "HybridSovereign", "isolated", "13f15a56"):
+        assert word in lines

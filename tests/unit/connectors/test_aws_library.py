@@ -454,6 +454,7 @@ class ClientHttpProxyError(Exception):
     ("status", "said", "code", "kind"),
     [
         (403, "host.not_allowed", "AWS124", Failure.PERMANENT),
+        (403, "budget.upload", "AWS124", Failure.PERMANENT),
         (502, "connect.failed", "AWS107", Failure.TRANSIENT),
         (502, "dns.nxdomain", "AWS125", Failure.PERMANENT),
     ],
@@ -471,3 +472,4 @@ def test_what_the_gateway_refuses_or_no_resolver_knows_is_not_tried_again(
     assert (found.diagnostics[0].code, found.kind) == (code, kind)
     assert said in found.diagnostics[0].detail or "does not resolve" in found.diagnostics[0].detail
     assert "proxy" not in found.diagnostics[0].detail
+    assert ("`maxUpload`" in found.diagnostics[0].fix) == (said == "budget.upload")

@@ -4,12 +4,15 @@ import socket
 from dataclasses import replace
 from pathlib import Path
 
+from batuta.cli.views.progress import refused
 from batuta.model.address import parse_address
 from batuta.runtime.borders import Border
+from batuta.runtime.egress.audit import Row
 from batuta.runtime.egress.audit_read import rows
 from batuta.runtime.errands import Errands
+from batuta.runtime.parts import event_of
 from batuta.runtime.sandbox.levels import Need
-from batuta.runtime.worker.gate import SUPERVISOR, Gate
+from batuta.runtime.worker.gate import SUPERVISOR, Gate, Refusal
 from batuta.runtime.worker.posting import Way
 from tests.unit.core.egress.policies import STANDARD, policy_for
 
@@ -58,3 +61,19 @@ def test_a_place_that_a_dataset_has_left_is_reached_by_its_own_policy(tmp_path: 
         assert way is not None
         assert not way.policy.closed
     assert errands.own("moved", parse_address("out/"), None) is None
+
+
+def test_a_connection_that_is_cut_for_a_request_is_one_refusal(tmp_path: Path) -> None:
+    told: list[Refusal] = []
+    gate = Gate(run="look", audit=tmp_path / "audit.jsonl", told=told.append)
+    cut = Row(
+        event="request", connection=1, worker=SUPERVISOR, host="store.test", port=443,
+        verdict="deny", code="budget.upload", rule="store.test:443", line="EgressPolicy/p",
+    )  # fmt: skip
+    for row in (cut, replace(cut, event="end"), replace(cut, connection=2, event="end")):
+        gate._see(row)
+
+    assert [refusal.row.connection for refusal in told] == [1, 2]
+    assert "`maxUpload`" in told[0].diagnostic.fix
+    said = refused(event_of(told[0]))
+    assert said.startswith("batuta's own connection to store.test:443 was refused by store.test")

@@ -28,12 +28,13 @@ def command(app: App, as_format: str) -> int:
         batuta egress status
         batuta egress status --format prometheus > /var/lib/node_exporter/batuta.prom
     """
-    found = app.open().egress.status()
+    asked = app.open().egress
+    found, own = asked.status(), asked.own()
     match as_format:
         case "json":
-            app.out.verbatim(egress.status_json(found))
+            app.out.verbatim(egress.status_json(found, own))
         case "prometheus":
-            app.out.verbatim(egress.status_metrics(found))
+            app.out.verbatim(egress.status_metrics(found, own))
         case _:
-            app.out.write(egress.status(app.out.page, found))
+            app.out.write(egress.status(app.out.page, found, own))
     return 0

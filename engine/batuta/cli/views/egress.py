@@ -8,11 +8,24 @@ import msgspec
 
 from batuta.cli.views import diagnostics, figures
 from batuta.cli.views.diagnostics import SourceText
-from batuta.cli.views.page import BLANK, BOLD, DIM, GREEN, RED, Line, Page, Span, line, prose, table
+from batuta.cli.views.page import (
+    BLANK,
+    BOLD,
+    DIM,
+    GREEN,
+    RED,
+    Line,
+    Page,
+    Span,
+    entries,
+    line,
+    prose,
+    table,
+)
 
 if TYPE_CHECKING:
     from batuta.core.egress.rules import Rule
-    from batuta.runtime.egress_view import Answer, Shared, Status
+    from batuta.runtime.egress_view import Answer, Own, Shared, Status
 
 _NAMED = 8
 
@@ -89,7 +102,7 @@ def _how(page: Page, rule: "Rule") -> tuple[str, str, str]:
     return ", ".join(words), rule.origin, str(rule.locations[0]) if rule.locations else ""
 
 
-def status(page: Page, found: "Sequence[Status]") -> list[Line]:
+def status(page: Page, found: "Sequence[Status]", own: "Own") -> list[Line]:
     """Return a row for each dataset, and under the table what is not kept or not open.
 
     An exact page names the hosts.
@@ -110,7 +123,7 @@ def status(page: Page, found: "Sequence[Status]") -> list[Line]:
         for each in found
     ]
     header = ("dataset", "tier", "policy", "hosts", "level", "allowed", "refused", "failed")
-    lines = table(page, header, rows)
+    lines = entries(page, header, rows)
     for each in found if page.exact else ():
         lines += prose(page, ", ".join(each.hosts) or "no host", label=f"{each.dataset}: ")
     for each in found:
@@ -123,13 +136,17 @@ def status(page: Page, found: "Sequence[Status]") -> list[Line]:
                            " tier needs; `batuta doctor` says what would help.")  # fmt: skip
         elif not each.enforced:
             lines += prose(page, f"{each.dataset}: enforced: false")
+    if own.allowed or own.refused or own.failed:
+        text = f"{own.allowed:,} allowed, {own.refused:,} refused, {own.failed:,} failed"
+        lines += prose(page, f"batuta itself (logs and commits of all datasets): {text}")
     return lines
 
 
-def status_json(found: "Sequence[Status]") -> str:
+def status_json(found: "Sequence[Status]", own: "Own") -> str:
     """Return the same as a JSON document."""
     documents = [msgspec.to_builtins(each) for each in found]
-    return json.dumps({"datasets": documents}, indent=2) + "\n"
+    document = {"datasets": documents, "supervisor": msgspec.to_builtins(own)}
+    return json.dumps(document, indent=2) + "\n"
 
 
 _METRICS = (
@@ -141,8 +158,12 @@ _METRICS = (
 )
 
 
-def status_metrics(found: "Sequence[Status]") -> str:
-    """Return the figures in the text format of Prometheus, with a dataset's name and tier."""
+def status_metrics(found: "Sequence[Status]", own: "Own") -> str:
+    """Return the figures in the text format of Prometheus, with a dataset's name and tier.
+
+    What batuta itself asked has neither.
+    """
+    none = {f"batuta_egress_{k}_total": n for k, n in msgspec.to_builtins(own).items()}
     lines: list[str] = []
     for name, kind, text in _METRICS:
         lines += [f"# HELP {name} {text}", f"# TYPE {name} {kind}"]
@@ -150,6 +171,7 @@ def status_metrics(found: "Sequence[Status]") -> str:
             f'{name}{{dataset="{each.dataset}",tier="{each.tier}"}} {_figure(each, name)}'
             for each in found
         ]
+        lines += [f'{name}{{dataset="",tier=""}} {none[name]}'] if name in none else []
     return "\n".join(lines) + "\n"
 
 

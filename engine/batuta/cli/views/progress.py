@@ -200,7 +200,7 @@ def spoken(page: Page, event: Event) -> str | None:
             wait = figures.seconds(event.wait_s)
             return f"{event.address}: try {event.attempt} failed, again in {wait}: {event.reason}"
         case ConnectionRefused():
-            return f"{event.dataset}: {refused(event)}"
+            return f"{event.dataset}: {refused(event)}" if event.dataset else refused(event)
         case ActionFinished(status="done", action="no-op"):
             return None
         case ActionFinished(status="done"):
@@ -218,10 +218,11 @@ def spoken(page: Page, event: Event) -> str | None:
 
 
 def refused(event: ConnectionRefused) -> str:
-    """Return what was refused to a worker, and by which rule."""
+    """Return what was refused to a worker, or to batuta itself, and by which rule."""
     place = f"{event.host}:{event.port}" if event.host else "what it asked for"
     by = f" by {event.rule} ({event.line})" if event.rule else ""
-    return f"a worker's connection to {place} was refused{by} ({event.code})"
+    whose = "a worker's" if event.dataset else "batuta's own"
+    return f"{whose} connection to {place} was refused{by} ({event.code})"
 
 
 def listeners(screen: Screen, events: BinaryIO | None) -> Listener:

@@ -3,6 +3,7 @@
 import re
 import ssl
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from html import unescape
 from typing import NamedTuple
 
@@ -75,6 +76,11 @@ _FIXES = {
     "AWS122": "Set the machine's clock (timedatectl set-ntp true); signatures carry the time.",
 }
 
+_SPENT: dict[str, str] = {
+    "budget.upload": "Raise `maxUpload` of the host in the EgressPolicy that applies, or leave it"
+    " out; the heads of requests count as well.",
+    "budget.bytes": "Raise `maxBytes` of the EgressPolicy that applies, or leave it out.",
+}
 _NO_NAME = "dns.nxdomain"
 _NO_KEYS = "http.no_credential"
 
@@ -217,7 +223,10 @@ def refusal_of(exception: BaseException) -> Refusal | None:
 def of_gateway(what: str, status: int, text: str) -> ConnectorError:
     """Return what the gateway means that answered in the service's place."""
     if status == 403:
-        return failure("AWS124", f"{what}: the gateway refused it ({text}).")
+        detail = f"{what}: the gateway refused it ({text})."
+        found = diagnostic("AWS124", detail)
+        fix = next((fix for code, fix in _SPENT.items() if code in text), found.fix)
+        return ConnectorError(replace(found, fix=fix), kind=Failure.PERMANENT)
     if _NO_KEYS in text:
         detail = f"{what}: the keys could not be had; `batuta egress log` says why."
         return failure("AWS108", detail, Failure.AUTH)

@@ -6,6 +6,10 @@ from batuta.runtime.egress.audit import Row
 
 GONE = "gone"
 """The code of a worker that went away before there was a verdict."""
+_SPENT: dict[str, str] = {
+    Code.BUDGET_UPLOAD: "If so much may go there, raise `maxUpload` of the rule.",
+    Code.BUDGET_BYTES: "If so much may move, raise `maxBytes` of the EgressPolicy that applies.",
+}
 _FAILED = UNREACHED | {GONE}
 
 
@@ -42,7 +46,8 @@ def diagnostic_of(row: Row) -> Diagnostic | None:
         code="EGR306",
         summary="A connection was refused",
         detail=f"{place}{what}: {asked}{meaning} {row.detail} (`{row.code}`).{rule}",
-        fix="If the host belongs to this dataset, allow it under `allow` of the EgressPolicy that "
+        fix=_SPENT.get(row.code)
+        or "If the host belongs to this dataset, allow it under `allow` of the EgressPolicy that "
         f"applies; `batuta egress explain {row.host or 'HOST'}` says which one that is.",
         address=row.action or None,
     )

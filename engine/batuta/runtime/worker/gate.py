@@ -50,6 +50,7 @@ class Gate:
     ca_files: Sequence[Path] = ()
     refusals: list[Refusal] = field(default_factory=list)
     _watch: dict[str, Callable[[Refusal], None]] = field(default_factory=dict)
+    _cut: set[tuple[str, int]] = field(default_factory=set)
     _gateway: "GatewayRun | None" = None
     _before: LogHead | None = None
     _guard: threading.Lock = field(default_factory=threading.Lock)
@@ -153,6 +154,11 @@ class Gate:
             return
         if row.worker == SUPERVISOR and (row.code == Code.HTTP_STRANGER or not row.host):
             return  # somebody knocked at this process's own port; it stands in the log
+        # A connection that is cut for a request has a line for that and one for its end.
+        spoken = (row.worker, row.connection)
+        if row.event == "end" and spoken in self._cut:
+            return
+        self._cut.add(spoken)
         refusal = Refusal(row, meaning)
         self.refusals.append(refusal)
         self.told(refusal)
