@@ -102,6 +102,9 @@ except OSError:
         (True, "::1", 3128, "SOCK_STREAM", "nobody listens"),
         (True, "127.0.0.1", 3129, "SOCK_STREAM", "closed"),
         (True, "127.0.0.2", 3128, "SOCK_STREAM", "closed"),
+        # Where the gateway of a run listens, for batuta itself runs as such a user.
+        (True, "127.0.0.1", 40000, "SOCK_STREAM", "nobody listens"),
+        (True, "127.0.0.1", 40000, "SOCK_DGRAM", "closed"),
         (True, "::1", 3129, "SOCK_STREAM", "closed"),
         (True, "127.0.0.1", 3128, "SOCK_DGRAM", "closed"),
         (False, "127.0.0.1", 3129, "SOCK_STREAM", "nobody listens"),
@@ -313,3 +316,10 @@ def test_what_fits_nobody_says_so_and_what_was_told_is_used() -> None:
     assert spec["podSelector"]["matchLabels"] == {"app": "etl"}
     (way,) = spec["egress"]
     assert way["to"] == [{"podSelector": {"matchLabels": {"app": "batuta"}}}]
+
+
+def test_renderings_that_leave_one_proxy_open_say_who_has_to_run_it() -> None:
+    for text in (nftables.render(POLICY, SITE), kubernetes.render(POLICY, SITE)):
+        assert "proxy of the house" in text
+        assert "--format squid" in text
+        assert 'network: {proxy: "http://' in text

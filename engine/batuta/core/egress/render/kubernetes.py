@@ -55,7 +55,13 @@ def _fitted(site: Site) -> tuple[str, ...]:
         (site.workers, PLACEHOLDER_WORKERS, "worker", "--pod-label"),
         (site.gateway_pods, PLACEHOLDER_GATEWAY, "gateway", "--gateway-pod-label"),
     )
-    lines: list[str] = []
+    lines = [
+        f"The gateway's pods are a proxy of the house that listens at port {site.port}, for example squid",
+        "with the output of `--format squid`. batuta brings no such pods (the gateway of a run lives",
+        "in the pod of batuta itself, which these rules are for): name the proxy in the Workspace,",
+        f'`network: {{proxy: "http://ADDRESS:{site.port}"}}`, by its address, since the cluster\'s DNS',
+        "is closed as well. Without one do not apply this: batuta would reach nothing.",
+    ]
     for labels, placeholder, role, option in said:
         if not labels:
             ((name, value),) = placeholder

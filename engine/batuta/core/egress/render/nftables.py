@@ -10,10 +10,13 @@ from batuta.core.egress.policy import Policy
 from batuta.core.egress.render.site import PLACEHOLDER_UIDS, Site, listed, preface
 
 TABLE = "batuta_egress"
+# Where the kernel puts a listener that names no port (net.ipv4.ip_local_port_range).
+_OWN_PORTS = "32768-60999"
 _CANNOT = (
     "host names, and the name in a TLS greeting",
     "ports of one host, methods and paths, bytes sent to one host",
     "anything about processes of other users than the workers'",
+    f"who listens at the ports {_OWN_PORTS} of this machine itself",
 )
 
 
@@ -37,6 +40,8 @@ def render(policy: Policy, site: Site) -> str:
         "  chain workers {",
         "    ip daddr . tcp dport @gateway4 accept",
         "    ip6 daddr . tcp dport @gateway6 accept",
+        # The gateway of a run listens on loopback, and batuta itself goes out through it.
+        f'    oif "lo" tcp dport {_OWN_PORTS} accept',
         '    limit rate 10/second burst 20 packets log prefix "batuta-egress "',
         "    counter reject with icmpx type admin-prohibited",
         "  }",
@@ -51,15 +56,32 @@ def render(policy: Policy, site: Site) -> str:
 
 def _fitted(site: Site) -> tuple[str, ...]:
     gateway = ", ".join(site.gateway)
-    listens = f"The gateway is taken to listen at {gateway}, port {site.port}."
+    listens = (
+        f"A proxy of the house has to listen at {gateway}, port {site.port}: it is the only way",
+        "off this machine that is left. batuta has no listener there (the gateway of a run lives in",
+        f"its own process, at one of the ports {_OWN_PORTS} of loopback): run squid there with the",
+        "output of `--format squid`, as a user that these rules are not for, and name it in the",
+        f'Workspace, `network: {{proxy: "http://{_host(site)}:{site.port}"}}`. Without a proxy do',
+        "not load this: batuta, run as these users, would reach nothing. A form that opens the",
+        "addresses of today's hosts instead is not offered: it would open their neighbours too.",
+    )
     if site.uids is None:
         first, last = PLACEHOLDER_UIDS
         return (
             f"TO BE SET: the users {first} to {last} are nobody's. Write it with `--user UID` or",
-            "`--user FIRST-LAST`, the users that workers run as on this host (`id -u`).",
-            listens,
+            "`--user FIRST-LAST`, the users that batuta and its workers run as on this host (`id -u`).",
+            *listens,
         )
-    return (f"It holds for the users {site.uids[0]} to {site.uids[1]} of this host.", listens)
+    return (
+        f"It holds for the users {site.uids[0]} to {site.uids[1]} of this host, which batuta and its"
+        " workers run as.",
+        *listens,
+    )
+
+
+def _host(site: Site) -> str:
+    first = site.gateway[0]
+    return f"[{first}]" if ":" in first else first
 
 
 def render_worker(port: int = 3128) -> str:
