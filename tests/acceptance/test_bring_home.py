@@ -1,15 +1,20 @@
 """manifests/examples/bring-home: its README, typed as it stands, and what it says of the way back."""
 
+import base64
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from batuta.runtime.egress.audit import AuditLog, Row
 from batuta.runtime.engine import Engine, WorkspaceOptions
+from tests.kernel import requires_kernel
 
 EXAMPLE = Path(__file__).parents[2] / "manifests" / "examples" / "bring-home"
 LINES = re.search(r"```sh\n(.*?)```", (EXAMPLE / "README.md").read_text("utf-8"), re.DOTALL)
@@ -77,6 +82,42 @@ def test_the_readme_brings_both_home_and_neither_goes_out_again(folder: Path) ->
     done = typed(folder, "batuta plan")
     assert done.returncode == 14
     assert done.stdout.count("error[SOV105]") == 2, done.stdout
+
+
+@requires_kernel("user namespaces")
+def test_an_audit_tells_no_gap_where_nothing_could_be_tried_and_one_where_the_log_is_gone(
+    folder: Path,
+) -> None:
+    assert LINES is not None
+    audit = "batuta audit orders --out audit.json"
+    done = typed(folder, f"{LINES[1]}\n{audit}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    body = audited(folder)
+    assert {run["egress_head"]["n"] for run in body["runs"]} == {0}
+    assert body["gaps"] == []
+
+    log = AuditLog(folder / ".batuta" / "egress" / "audit.jsonl")
+    log.append(Row(event="refused", dataset="Dataset/orders", host="h.test"))
+    log.close()
+    with (folder / "data" / "orders.csv").open("a") as orders:
+        orders.write(orders_line(folder))
+    done = typed(folder, f"batuta apply --yes --select orders-cloud --select orders\n{audit}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert audited(folder)["gaps"] == []
+    log.path.unlink()
+    assert typed(folder, audit).returncode == 0
+    assert any("no egress log here" in gap for gap in audited(folder)["gaps"])
+
+
+def audited(folder: Path) -> dict[str, Any]:
+    envelope = json.loads((folder / "audit.json").read_bytes())
+    body: dict[str, Any] = json.loads(base64.b64decode(envelope["payload"]))
+    return body
+
+
+def orders_line(folder: Path) -> str:
+    """One more order, with the values of the last one."""
+    return (folder / "data" / "orders.csv").read_text().splitlines()[-1] + "\n"
 
 
 def test_public_data_stays_outside_until_it_is_endorsed_and_again_once_it_changed(

@@ -119,6 +119,7 @@ class _Work:
     """One audit under way; `gaps` grows with what the record does not show.
 
     `touched` are all runs of the dataset; `found` those since the time, or of a version told.
+    `quiet`: in none of those did anything try to leave, as they recorded it when they ended.
     """
 
     auditor: Auditor
@@ -128,6 +129,7 @@ class _Work:
     touched: list[RunRecord] = field(default_factory=list)
     found: list[RunRecord] = field(default_factory=list)
     gaps: list[str] = field(default_factory=list)
+    quiet: bool = False
 
     # -- versions, at all places ------------------------------------------------------------
 
@@ -239,9 +241,11 @@ class _Work:
                 f"not anchored: {', '.join(loose)}: what was tried last in it can be cut off the"
                 " egress log unseen, for it kept no head of that log when it ended"
             )
-        return {"runs": [self._run(run) for run in reversed(found)]}
+        told = [self._run(run) for run in reversed(found)]
+        self.quiet = bool(told) and all(_is_quiet(run) for run in told)
+        return {"runs": list[Json](told)}
 
-    def _run(self, run: RunRecord) -> Json:
+    def _run(self, run: RunRecord) -> dict[str, Json]:
         steps = [
             {"step": step.step, "status": step.status, "detail": step.detail}
             for step in self.auditor.datasets.store.steps(run.id)
@@ -281,7 +285,7 @@ class _Work:
 
     def connections(self) -> dict[str, Json]:
         """What the workers of these runs tried to reach, as the egress log has it."""
-        asked = Tried(self.auditor.egress, self.place.resource, self.since)
+        asked = Tried(self.auditor.egress, self.place.resource, self.since, self.quiet)
         found = asked.of({run.id for run in self.found}, self._signed())
         self.gaps += asked.gaps
         return found
@@ -303,6 +307,14 @@ class _Work:
         found = looked.of(self.place.resource, places)
         self.gaps += looked.gaps
         return found
+
+
+def _is_quiet(run: Mapping[str, Json]) -> bool:
+    """True where the egress log was empty when a run ended, and no worker could pass it by."""
+    head, kept = run["egress_head"], run["enforcement"]
+    empty = isinstance(head, Mapping) and head["n"] == 0
+    confined = isinstance(kept, Mapping) and (kept["level"] is None or kept["enforced"] is True)
+    return bool(run["anchored"]) and empty and confined
 
 
 def _json(head: Head) -> Json:
