@@ -283,8 +283,8 @@ def _no_tier(question: Question, label: Label) -> Diagnostic:
         fix=_verify(question)
         if any(carried.lost for carried, _ in _inputs(question))
         else "Keep the data at a place that is as sovereign as its label, or bring it home in two"
-        " datasets, the second with `source: {dataset: …}`, or record a decision with"
-        " `batuta label approve`.",
+        " datasets, the second with `source: {dataset: …}`, or record a decision:"
+        " `batuta label approve DATASET --to TIER --reason REASON`.",
         locations=_places(question, "spec.destination"),
         address=question.dataset.address,
     )

@@ -214,7 +214,7 @@ def _check_destination(written: str, end: Address, path: Path, report: Reporter)
     if written.startswith("stdout:"):
         report.add(
             "MAN129", path, "`stdout:` is a destination of one-line commands only.",
-            "Write a folder, or use `batuta data export`.",
+            "Write a folder, or look at the rows with `batuta data cat DATASET`.",
         )  # fmt: skip
     elif end.is_table:
         report.add(

@@ -136,13 +136,20 @@ def _newly_used(plan: Plan, seen: "Mapping[str, Seen]") -> Iterator[tuple[str, A
                 yield action.target.resource, approval
 
 
+def _again(approval: Approval) -> str:
+    name = approval.resource.partition("/")[2] or approval.resource
+    kind = " --endorse" if approval.kind == "endorse" else ""
+    decide = f"batuta label approve {name} --to {approval.tier}{kind} --reason REASON"
+    return f"Decide again with `{decide}`, then plan again."
+
+
 def _expired(resource: str, approval: Approval) -> Diagnostic:
     return Diagnostic(
         code="LBL103",
         summary="An approval has expired",
         detail=f"{resource} rests on the decision {approval.id} of {approval.actor}, which could be"
         f" used until {approval.expires_at}.",
-        fix="Decide again with `batuta label approve`, then plan again.",
+        fix=_again(approval),
         address=resource,
     )
 
@@ -153,7 +160,7 @@ def _used_up(resource: str, approval: Approval, user: str) -> Diagnostic:
         summary="An approval was used by another resource",
         detail=f"{resource} rests on the decision {approval.id} of {approval.actor}, which {user}"
         " uses; a decision is used once.",
-        fix="Decide again with `batuta label approve`, then plan again.",
+        fix=_again(approval),
         address=resource,
     )
 

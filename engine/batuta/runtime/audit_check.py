@@ -249,7 +249,7 @@ _TABLE = {
     "AUD105": (
         "Whether the audit is genuine cannot be judged: no key is trusted here",
         "Get the trust file from whoever made it, by another way than the audit itself: "
-        "batuta audit --verify FILE --trust TRUST, or for good: batuta keys trust TRUST",
+        "`batuta audit --verify FILE --trust TRUST`, or for good: `batuta keys trust TRUST`",
     ),
     "AUD101": (
         "The file is not an audit",

@@ -28,7 +28,7 @@ from batuta.runtime.egress_record import MOST_RUNS, EgressRecord, is_anchored
 from batuta.runtime.seals import Seals
 
 UNKNOWN = (
-    "Whether the files are still what the log says: an audit reads logs; `batuta data verify` hashes files.",
+    "Whether the files are still what the log says: an audit reads logs; `data verify` hashes files.",
     "Whether other tools read, copied or sent the files while they lay at the place.",
     "Who else had rights on the storage: platforms know that, and batuta does not ask them.",
     "What was in connections that were let through: only who, when, where and how many bytes.",

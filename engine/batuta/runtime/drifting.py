@@ -103,7 +103,7 @@ def _of_log(dataset: Dataset, record: ResourceRecord, observer: Observer) -> Dri
                 code="DRF190",
                 summary="The log was rolled back or replaced",
                 detail=detail,
-                fix="Look at `batuta data log`; if it is meant to be so: batuta data verify "
+                fix=f"Look at `batuta data log {dataset.name}`; if it is meant to be so: batuta data verify "
                 f"{dataset.name} --accept-head REASON",
                 address=dataset.address,
             ),

@@ -61,8 +61,8 @@ def _check(status: os.stat_result, forbidden: int) -> None:
     if status.st_uid != os.geteuid():
         raise Unfit("it belongs to another user")
     if status.st_mode & forbidden:
-        doing = "read" if forbidden == _OTHERS else "write"
-        raise Unfit(f"others can {doing} the file (run: chmod 600 on it)")
+        doing, mode = ("read", "600") if forbidden == _OTHERS else ("write", "go-w")
+        raise Unfit(f"others can {doing} the file (run: chmod {mode} on it)")
 
 
 def _check_folder(path: Path) -> None:

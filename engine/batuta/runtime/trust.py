@@ -17,10 +17,10 @@ from batuta.runtime.private_file import Unfit, read_guarded
 
 TRUST_FORMAT = 1
 TRUST_NAME = "trust.json"
-_OWN_FIX = "Bring it back from a copy; only its owner may write it (chmod 644)."
+_OWN_FIX = "Bring it back from a copy; only its owner may write it (chmod go-w)."
 _FIX = (
     "Name the trust.json of the workspace whose keys are to be trusted; only its owner may write it"
-    " (chmod 644)."
+    " (chmod go-w)."
 )
 _ID_DIGITS = 32
 _KEY_BYTES = 32

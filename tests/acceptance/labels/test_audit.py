@@ -165,7 +165,7 @@ def test_whoever_makes_an_audit_is_told_its_gaps_and_what_it_cannot_show(home: S
     assert home.out == ""
     assert "Wrote audit.json: Dataset/web, 1 version, 1 run, 0 connections." in home.said
     assert "has 1 gap: - there is no egress log here" in home.said
-    assert "`batuta data verify` hashes files" in home.said
+    assert "`data verify` hashes files" in home.said
 
     _refusals(home, 1)
     body = home.audit("web")

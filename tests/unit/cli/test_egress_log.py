@@ -219,7 +219,7 @@ def test_a_log_that_was_changed_is_shown_and_said_to_be_changed(folder: Path) ->
     assert code == 14
     assert "NOT whole" in said
     assert "error[EGR303]" in said
-    assert "audit.jsonl:4" in said
+    assert ".batuta/egress/audit.jsonl:4" in said
 
 
 def _kept(folder: Path, head: LogHead | None, status: RunStatus = "done", name: str = "") -> None:

@@ -249,6 +249,15 @@ def test_a_trust_file_that_others_can_write_or_that_lies_is_refused(
     assert code(error) == "KEY103"
 
 
+def test_a_trust_file_that_others_can_write_is_told_one_command(ring: KeyRing) -> None:
+    ring.generate(EARLY)
+    ring.trust_file.chmod(0o666)
+    with pytest.raises(BatutaError) as error:
+        read_trust(ring.trust_file)
+    assert "600" not in str(error.value)
+    assert "chmod go-w" in error.value.diagnostics[0].detail
+
+
 def test_keys_of_another_workspace_are_added_and_known_ones_keep_their_times(
     ring: KeyRing, tmp_path: Path
 ) -> None:

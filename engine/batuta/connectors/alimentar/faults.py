@@ -1,11 +1,12 @@
 """Every diagnostic of the log: one table of codes, so that each has one summary and one fix."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 
 from batuta.model.diagnostic import ConnectorError, Diagnostic, Failure, Severity
 
-VERIFY = "Run `batuta data verify` to see all that is wrong"
+VERIFY = "Run `batuta data verify DATASET` to see all that is wrong"
 
 # code: (summary, the usual way out)
 _TABLE: dict[str, tuple[str, str]] = {
@@ -79,7 +80,7 @@ _TABLE: dict[str, tuple[str, str]] = {
     ),
     "LOG131": (
         "The log may have been rolled back",
-        "If this is wanted, run `batuta data verify --accept-head REASON`; "
+        "If this is wanted, run `batuta data verify DATASET --accept-head REASON`; "
         "else bring the log back from a copy.",
     ),
     "LOG132": (
@@ -89,7 +90,7 @@ _TABLE: dict[str, tuple[str, str]] = {
     ),
     "LOG133": (
         "A log entry is not signed",
-        "Find out who wrote it; `batuta label verify --sign-head` signs the head anew if it is yours.",
+        "Find out who wrote it; `batuta label verify DATASET --sign-head` signs the head anew if it is yours.",
     ),
     "LOG134": (
         "The signature of a log entry does not fit",
@@ -101,7 +102,7 @@ _TABLE: dict[str, tuple[str, str]] = {
     ),
     "LOG141": (
         "The dataset has no such version",
-        "Choose one of the versions that `batuta data log` lists.",
+        "Choose one of the versions that `batuta data log DATASET` lists.",
     ),
     "LOG142": (
         "The rows cannot be read in this format",
@@ -140,4 +141,7 @@ def refusal(code: str, detail: str, kind: Failure = Failure.PERMANENT) -> Connec
 def named(problems: Iterable[Diagnostic], resource: str) -> tuple[Diagnostic, ...]:
     """Return problems of one dataset with its name in the ways out that need it."""
     name = resource.partition("/")[2]
-    return tuple(replace(each, fix=each.fix.replace(" NAME`", f" {name}`")) for each in problems)
+    return tuple(
+        replace(each, fix=re.sub(r"(`batuta [^`]*)\b(?:NAME|DATASET)\b", rf"\g<1>{name}", each.fix))
+        for each in problems
+    )

@@ -3,6 +3,7 @@
 The commit of an entry is the exclusive creation of its file. Everything else here is read.
 """
 
+import shlex
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -287,7 +288,9 @@ def rollback(location: str, recorded: Head, live: Head | None) -> Diagnostic:
         f"{location} was at version {recorded.version} ({recorded.digest[:12]}) when batuta "
         f"last wrote it or looked; now it has {now}, which does not follow from that."
     )
-    return fault("LOG131", detail)
+    accept = shlex.join(["batuta", "data", "verify", location, "--accept-head", "REASON"])
+    fix = f"If this is wanted, run `{accept}`; else bring the log back from a copy."
+    return fault("LOG131", detail, fix=fix)
 
 
 def _newest_base(

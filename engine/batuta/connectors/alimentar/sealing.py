@@ -182,13 +182,20 @@ def seal_fault(files: Files, head: Head, finding: SealFinding) -> Diagnostic:
     detail = f"{files.location}: {entry_name(head.version)}: {finding.detail}"
     if finding.state == "absent":
         return unsigned(files, detail)
-    return fault("LOG134" if finding.state == "broken" else "LOG135", detail)
+    if finding.state != "broken":
+        return fault("LOG135", detail)
+    look = shlex.join(["batuta", "data", "verify", files.location])
+    fix = (
+        "The entry or its signature was edited: bring both back from a copy."
+        f" Run `{look}` to see all that is wrong."
+    )
+    return fault("LOG134", detail, fix=fix)
 
 
 def unsigned(files: Files, detail: str, severity: Severity = Severity.ERROR) -> Diagnostic:
     """Return LOG133 with the command that signs the head of this very dataset."""
     fix = (
-        "Find out who wrote it. If `batuta label verify` finds all else in order and it is yours,"
+        "Find out who wrote it. If `label verify` finds all else in order and it is yours,"
         f" sign the head anew: `{_signing(files)}`."
     )
     return fault("LOG133", detail, severity=severity, fix=fix)

@@ -231,7 +231,7 @@ def lint(document: EgressPolicy) -> list[Diagnostic]:
                 summary="This wildcard reaches every customer of a platform",
                 detail=f"{pattern} lies in {shared}, where anybody can have a host, so data can"
                 " leave to them, and each name looked up can carry a little of it.",
-                fix="List the exact hosts; `batuta egress import` takes them as the platform"
+                fix="List the exact hosts; `batuta egress import FORM FILE` takes them as the platform"
                 " itself states them. Give what stays a `maxUpload`.",
                 severity=Severity.ERROR if error else Severity.WARNING,
                 locations=place(document.places, f"spec.allow[{i}].host"),

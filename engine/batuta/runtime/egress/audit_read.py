@@ -42,12 +42,14 @@ def verify(path: Path, *, anchors: Iterable[Anchor] = ()) -> Verified:
         No findings for a log that is whole, an empty or absent one too (unless there are anchors).
     """
     walk = _Walk(Anchors(anchors))
+    workspace = path.absolute().parents[2]  # it lies in `.batuta/egress/`
     for file in _files(path):
         with file:
             content = file.read()
+        place = Path(file.name).absolute().relative_to(workspace)
         for number, line in enumerate(content.split(b"\n"), start=1):
             if line:
-                walk.step(Location(Path(file.name).name, number, 1), line)
+                walk.step(Location(str(place), number, 1), line)
     walk.finish(path)
     return Verified(
         rows=walk.rows, head=walk.head, torn=walk.torn, findings=tuple(walk.findings),

@@ -48,6 +48,7 @@ def diagnostic_of(row: Row) -> Diagnostic | None:
         detail=f"{place}{what}: {asked}{meaning} {row.detail} (`{row.code}`).{rule}",
         fix=_SPENT.get(row.code)
         or "If the host belongs to this dataset, allow it under `allow` of the EgressPolicy that "
-        f"applies; `batuta egress explain {row.host or 'HOST'}` says which one that is.",
+        f"applies; `batuta egress explain {row.host or 'HOST'} --dataset"
+        f" {row.dataset.removeprefix('Dataset/') or 'DATASET'}` says which one that is.",
         address=row.action or None,
     )
