@@ -165,7 +165,10 @@ def _files(path: Path, *, after: int = 0) -> Iterator[BinaryIO]:
 
 def _at_one_moment(path: Path) -> tuple[list[Path], BinaryIO | None]:
     while True:
-        newest = path.open("rb") if path.exists() else None
+        try:
+            newest = path.open("rb")
+        except FileNotFoundError:  # not begun yet, or a rotation is just giving its name away
+            newest = None
         older = [file for file in log_files(path) if file != path]
         if _is_still(path, newest):
             return older, newest
