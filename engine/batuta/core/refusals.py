@@ -1,5 +1,7 @@
 """Diagnostics for what cannot be done as things are. Each says why, and the way out."""
 
+import shlex
+
 from batuta.core.case import Case
 from batuta.core.plan_input import HeadRelation
 from batuta.model.diagnostic import Diagnostic, Location, Severity
@@ -85,13 +87,15 @@ def other_resource(dataset: Dataset, owner: str) -> Diagnostic:
     if dataset.origin is not Origin.COMMAND:
         moved = f"`batuta state mv {owner} {dataset.address}`"
         other = f"If {dataset.name} is its new name: {moved}. Otherwise name another destination."
+    there = str(dataset.destination)
+    copy = shlex.join(["batuta", "data", "sync", there, f"{there.rstrip('/')}-own/"])
     return Diagnostic(
         code="PLN102",
         summary="The dataset at the destination belongs to another resource",
         detail=f"The log at {dataset.destination} belongs to {owner}, not to {dataset.address}.",
         # To release the owner would unhook the original where this is a copy of its folder.
-        fix=f"{other} If this is a folder that was copied with its log, make the copy with"
-        " `batuta data sync ORIGINAL COPY` instead: then it is a dataset of its own.",
+        fix=f"{other} If this is a folder that was copied with its log, a copy that batuta makes is"
+        f" a dataset of its own: `{copy}`; name that one.",
         locations=dataset.place("spec.destination"),
         address=dataset.address,
     )

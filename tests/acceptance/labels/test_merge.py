@@ -96,9 +96,12 @@ def test_a_folder_copied_with_its_log_is_not_unhooked_from_its_original(home: Sh
     for words in (("merge", "copied/", "more/"), ("sync", "secret/", "copied/")):
         assert home("data", *words, "--yes") != 0
         assert "PLN102" in home.said
-        assert "batuta data sync ORIGINAL COPY" in home.said
+        assert "`batuta data sync copied/ copied-own/`" in home.said
         assert "release" not in home.said
         assert "state mv" not in home.said
+    home.well("data", "sync", "copied/", "copied-own/", "--yes")
+    home("data", "merge", "copied-own/", "more/", "--yes")
+    assert "PLN102" not in home.said
 
 
 def test_nobody_is_asked_where_nobody_is_there_and_nothing_happens(home: Shell) -> None:

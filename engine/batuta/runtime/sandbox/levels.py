@@ -85,6 +85,12 @@ def choose(need: Need, found: Callable[[Level], Finding] = finding) -> Choice:
     raise BatutaError(_refused(need, levels, lost, found))
 
 
+def _would_do_filtered(need: Need) -> bool:
+    """True where only a sentence of the egress policy is missing for *filtered*."""
+    network = not need.local_ends and not need.filtered_allowed
+    return network and need.tier is Tier.HYBRID_SOVEREIGN
+
+
 def _refused(
     need: Need, levels: tuple[Level, ...], lost: list[str], found: Callable[[Level], Finding]
 ) -> Diagnostic:
@@ -94,12 +100,15 @@ def _refused(
     why = "its tier is declared" if need.declared else "the workspace requires enforcement"
     if need.tier is Tier.STANDARD:
         why = "the workspace requires enforcement"
+    ways = [step.line() for step in steps]
+    if _would_do_filtered(need) and found(Level.FILTERED).given:
+        ways.append("accept *filtered*: `weakestLevel: Filtered` in its EgressPolicy")
     return Diagnostic(
         code="EGR201",
         summary="The enforcement that the tier needs is not available here",
         detail=f"A {need.tier} run {ends} needs the level {' or '.join(levels)}, and {why}. "
         + "; ".join(lost)
         + ".",
-        fix="; or ".join(dict.fromkeys(step.line() for step in steps))
+        fix="; or ".join(dict.fromkeys(ways))
         or "Run it on Linux, where the levels can be had; `batuta doctor` says which.",
     )

@@ -77,6 +77,17 @@ def test_without_a_level_it_goes_on_or_is_refused(
         assert "namespaces" in refused.value.diagnostics[0].detail
 
 
+@pytest.mark.parametrize(("tier", "given", "named"), [
+    (HYBRID, (F,), True), (HYBRID, (), False), (FULL, (F,), False),
+])  # fmt: skip
+def test_the_refusal_names_the_policys_own_way_out_where_there_is_one(
+    tier: Tier, given: tuple[Level, ...], named: bool
+) -> None:
+    with pytest.raises(BatutaError) as refused:
+        choose(Need(tier=tier, local_ends=False), only(*given).__getitem__)
+    assert ("weakestLevel: Filtered" in refused.value.diagnostics[0].fix) is named
+
+
 def test_a_level_that_will_not_do_is_never_chosen() -> None:
     for tier, local, policy, levels in TABLE:
         need = Need(tier=tier, local_ends=local, filtered_allowed=policy, required=True)
