@@ -246,6 +246,19 @@ def test_bodies_of_every_framing_arrive_whole(tmp_path: Path) -> None:
         assert [seen.body_bytes for seen in here.far.good.requests] == [7, len(BIG), 0, 0, 0]
 
 
+def test_the_refusal_of_a_head_request_has_no_body(tmp_path: Path) -> None:
+    """A client takes bytes after an answer to HEAD for the next answer, and tries again."""
+    with lab(tmp_path, [READS]) as here:
+        refused = inside(here, ask("HEAD", "/elsewhere/"))
+        assert refused.startswith(b"HTTP/1.1 403 ")
+        assert refused.endswith(b"\r\n\r\n")
+        assert not inside(here, ask("GET", "/elsewhere/")).endswith(b"\r\n\r\n")
+
+        plain = here.say(b"HEAD http://evil.test/ HTTP/1.1\r\nHost: evil.test\r\n\r\n")
+        assert plain.startswith(b"HTTP/1.1 403 http.plaintext_proxying")
+        assert plain.endswith(b"\r\n\r\n")
+
+
 def test_a_redirect_is_remembered_for_the_refusal_it_leads_to(tmp_path: Path) -> None:
     with lab(tmp_path, [inspected()]) as here:
         where = {"Location": "https://us.cdn.test/x?sig=CANARY"}

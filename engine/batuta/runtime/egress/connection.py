@@ -35,13 +35,16 @@ _BLOCK = 16 * 1024
 _DRAIN_S = 0.5
 
 
-def alert(_refused: Refused) -> bytes:
+def alert(_refused: Refused, _method: str) -> bytes:
     """Return the TLS alert *access denied*, which clients show by name."""
     return ALERT_ACCESS_DENIED
 
 
-def http_refusal(refused: Refused) -> bytes:
-    """Return the answer to a request that goes nowhere; its reason names the verdict."""
+def http_refusal(refused: Refused, method: str) -> bytes:
+    """Return the answer to a request that goes nowhere; its reason names the verdict.
+
+    An answer to HEAD has no body: one that came would be taken for the next answer.
+    """
     status = 502 if refused.code in UNREACHED else 403
     body = f"batuta egress: {refused.code}: {refused.detail}\n".encode("ascii", "backslashreplace")
     lines = [
@@ -51,7 +54,8 @@ def http_refusal(refused: Refused) -> bytes:
         f"X-Batuta-Verdict: {refused.code}",
         "Connection: close",
     ]
-    return "\r\n".join([*lines, "", ""]).encode("ascii", "replace") + body
+    head = "\r\n".join([*lines, "", ""]).encode("ascii", "replace")
+    return head if method == "HEAD" else head + body
 
 
 class Denied(Exception):
@@ -96,7 +100,7 @@ class Connection:
     number: int
     row: Row = field(default_factory=lambda: Row(event="refused"))
     server: socket.socket | None = None
-    answer: Callable[[Refused], bytes] = http_refusal
+    answer: Callable[[Refused, str], bytes] = http_refusal
     head: bytes = b""
     started: float = field(default_factory=time.monotonic)
     decided: Callable[[], None] = lambda: None
@@ -316,7 +320,7 @@ class Connection:
         )
         with suppress(OSError):
             self.client.settimeout(_DRAIN_S)
-            self.client.sendall(self.answer(refused))
+            self.client.sendall(self.answer(refused, self.row.method))
             self.client.shutdown(socket.SHUT_WR)
             # Closing with unread bytes would reset the connection and lose the answer.
             until = time.monotonic() + _DRAIN_S

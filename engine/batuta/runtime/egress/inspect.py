@@ -153,10 +153,14 @@ class Talk:
         self._request_row(refused=refused)
         with suppress(OSError, Malformed):
             self.client.settimeout(_DRAIN_S)
-            self.client.sendall(http_refusal(refused))
+            self.client.sendall(http_refusal(refused, self._method))
             until = time.monotonic() + _DRAIN_S
             while time.monotonic() < until and self.client.recv(16 * 1024):
                 pass
+
+    @property
+    def _method(self) -> str:
+        return self._asked.request.method.decode("ascii", "replace") if self._asked else ""
 
     def close(self) -> None:
         """End both sides."""
