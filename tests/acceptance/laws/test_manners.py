@@ -83,7 +83,7 @@ def test_a_secret_in_a_dataset_is_hidden_and_sent_where_it_belongs(bench: Bench)
 
     assert "canary" not in done.stdout + done.stderr
     assert done.stdout.count("MAN125") == 3
-    assert "spec.credentials` of a Platform" in done.stdout
+    assert "Put references into a Platform" in done.stdout
 
 
 def test_a_tab_is_called_a_tab(bench: Bench) -> None:
