@@ -126,7 +126,7 @@ def same_rows(engine: Engine, wanted: pa.Table) -> None:
 
 
 SLOW = settings(
-    max_examples=12, deadline=None,
+    max_examples=8, deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )  # fmt: skip
 

@@ -202,7 +202,7 @@ def test_a_flipped_byte_in_an_ald_file_is_refused_or_changes_nothing(
     with good.open("w+b") as sink:
         ALD.writer().write(sink, TABLE.schema, iter(TABLE.to_batches()), options)
     content = good.read_bytes()
-    places = sorted({*range(16), *range(0, len(content), max(1, len(content) // 24))})
+    places = sorted({*range(16), *range(0, len(content), max(1, len(content) // 12))})
     places += [len(content) - back for back in range(1, 5)]
     wanted: dict[str, Any] = {}
     for at in places:

@@ -45,7 +45,7 @@ def by_id(table: pa.Table) -> dict[int, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("feed", [True, False], ids=["with-feed", "without-feed"])
-@settings(EXAMPLES, max_examples=10)
+@settings(EXAMPLES, max_examples=7)
 @given(history=HISTORIES)
 def test_after_any_commits_and_runs_the_rows_are_a_snapshots(feed: bool, history: Any) -> None:
     """By files, by feed and with Keep; where rows could not be kept it is refused."""

@@ -178,7 +178,7 @@ def test_files_by_size_and_hash(suffix: str, history: list[list[tuple[str, str, 
 
 
 @pytest.mark.server
-@settings(EXAMPLES, max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(EXAMPLES, max_examples=3, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=HISTORIES)
 def test_objects_by_etag(
     bucket: Place, monkeypatch: pytest.MonkeyPatch, history: list[list[tuple[str, str, Any]]]
